@@ -61,4 +61,3 @@ func (*Env) NewID() actors.ID {
 	_, _ = crand.Read(id[:])
 	return id
 }
-

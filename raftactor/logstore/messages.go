@@ -1,0 +1,67 @@
+package logstore
+
+import (
+	"io"
+
+	"github.com/asynkron/protoactor-go/actor"
+)
+
+// Messages of the persistence actor, known as "store". All are local.
+
+// Write asks for a group's writes to be made durable. The actor coalesces what all groups have waiting. The sender
+// gets a *Written once it is, with its Token.
+type Write struct {
+	GroupWrite
+	Token uint64 // the sender's own; instance and sequence
+}
+
+// Written answers Write. With Err nothing may be acknowledged; ErrNoSpace alone can be tried again.
+type Written struct {
+	Group string
+	Token uint64
+	Err   error
+}
+
+// Open asks where a group's durable log stands, behind all its writes so far. Answered with *Opened.
+type Open struct{ Group string }
+
+// Opened answers Open.
+type Opened struct {
+	Group string
+	State GroupState
+	Err   error
+}
+
+// Messages of the snapshot actor, known as "snapshots".
+
+// SaveSnapshot writes a snapshot file: Ref without size and checksum, and the data. Answered with *SnapshotSaved. Local.
+type SaveSnapshot struct {
+	Ref  SnapshotRef
+	Data io.WriterTo
+}
+
+// SnapshotSaved answers SaveSnapshot. The file is complete, checksummed and synced; it is not yet referenced by the log.
+type SnapshotSaved struct {
+	Ref SnapshotRef
+	Err error
+}
+
+// SendSnapshot streams a snapshot file to the snapshot actor of another node, data first: the answer *SnapshotSent comes
+// when the receiver has it complete, verified and synced, or has failed, or the deadline passed. Local.
+type SendSnapshot struct {
+	Ref SnapshotRef
+	To  *actor.PID // "snapshots" at the receiver's main address
+	// Token is the sender's own.
+	Token uint64
+}
+
+// SnapshotSent answers SendSnapshot.
+type SnapshotSent struct {
+	Ref   SnapshotRef
+	Token uint64
+	Err   error
+}
+
+// PruneSnapshots tells the snapshot actor which snapshot a group now stands on: it keeps that one and the two before,
+// and never removes one that is being sent. Local, not answered.
+type PruneSnapshots struct{ Ref SnapshotRef }
