@@ -1,0 +1,161 @@
+package node
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// AdminOff as AdminSettings.Bind switches the admin API off, for programs that embed a node and serve
+// their own.
+const AdminOff = "off"
+
+// AnyPort as GossipSettings.BindPort lets the system pick a free port; port 0 means the default there.
+const AnyPort = -1
+
+// Config says who a node is, whom it talks to, and where it keeps its state. The zero value of every
+// field but ID means the default that the field names; EnsureDefaults fills them in and Validate checks
+// the whole. Config is a plain value: Clone it before sharing it between goroutines that change it.
+//
+// LoadConfig reads one from YAML and the environment; the YAML key of each field stands in brackets.
+type Config struct {
+	// ID is the node's number in the cluster, never 0. It is a label for people and certificates: it must
+	// be unique among the members, and the node's certificate must carry it. Required. In YAML "auto"
+	// takes the ordinal of a StatefulSet host name plus one, so that "rivven-0" is node 1. [node_id]
+	ID uint64
+
+	// Name is the cluster's name and the SPIFFE trust domain of its certificates: 1 to 63 of a-z, 0-9,
+	// '.', '_', '-'. Default "rivven". [name]
+	Name string
+
+	// NodeName is what people call this node. Default: the host's name. [node_name]
+	NodeName string
+
+	// Bind is the host:port that the remote listens on (QUIC, so UDP). Default "0.0.0.0:9093". [bind_address]
+	Bind string
+
+	// Advertise is the host:port at which the other nodes reach this one, unique in the cluster. Default:
+	// Bind where that names a host; else the host's name where hosts_file has it or it resolves to more
+	// than loopback, else the address of the first usable interface, each with Bind's port. [advertise_address]
+	Advertise string
+
+	// DataDir holds all that the node must not lose; one directory serves one node.
+	// Default "rivven-data/node<id>". [data_dir]
+	DataDir string
+
+	// Zone is the failure domain that replicas are spread over, such as a rack or an availability zone;
+	// empty means none. [zone]
+	Zone string
+
+	// Tags are told to all members, for people and for placement: at most 2 KiB over all keys and values. [tags]
+	Tags map[string]string
+
+	// Peers are the nodes that form the cluster at its first start, as "host:port" or "id@host:port". This
+	// node itself may be among them. None, and no Gossip.KnownPeers either, makes the node bootstrap
+	// alone. [raft.peers]
+	Peers []string
+
+	// HostsFile is a file in the format of /etc/hosts that is asked before the system's resolver.
+	// Default: none. [hosts_file]
+	HostsFile string
+
+	Raft         RaftSettings
+	Gossip       GossipSettings
+	Partitioning PartitioningSettings
+	TLS          TLSSettings
+	Admin        AdminSettings
+	Log          LogSettings
+}
+
+// RaftSettings time every Raft group of the node. All members should agree on them.
+type RaftSettings struct {
+	// ElectionTimeoutMin and ElectionTimeoutMax bound how long a follower waits for its leader before it
+	// stands for election. Raft draws from [Min, 2·Min), so a Max other than 2·Min is accepted with a
+	// warning. Raise both where round trips come near a third of Min. Default 150 ms and 300 ms; where
+	// only one is given the other follows from it. [raft.election_timeout_min_ms, raft.election_timeout_max_ms]
+	ElectionTimeoutMin time.Duration
+	ElectionTimeoutMax time.Duration
+
+	// Heartbeat is how often a leader reports to its followers, at most half of ElectionTimeoutMin.
+	// Default: a third of ElectionTimeoutMin, at most 50 ms. [raft.heartbeat_interval_ms]
+	Heartbeat time.Duration
+
+	// SnapshotThreshold is how many applied log entries call for a new snapshot. Lower means a shorter
+	// log and faster restarts, higher means less writing. Default 10,000. [raft.snapshot_threshold]
+	SnapshotThreshold uint64
+}
+
+// GossipSettings tune membership and failure detection.
+type GossipSettings struct {
+	// BindPort is the UDP port of probes and gossip, on the host of Bind; the port of Bind itself shares
+	// its socket, AnyPort picks a free one. Default 7946. [gossip.bind_port]
+	BindPort int
+
+	// KnownPeers are the gossip addresses of any members, as "host:port" or "id@host:port", that a node
+	// asks to join. A name with several addresses contributes them all. [gossip.known_peers]
+	KnownPeers []string
+
+	// ProtocolPeriod is the time between two probes. A dead member is suspected after about one period;
+	// shorter finds it sooner for more packets. Default 1 s. [gossip.protocol_period_ms]
+	ProtocolPeriod time.Duration
+
+	// SuspectTimeout is how long a suspect may take to refute before it counts as failed, at least
+	// ProtocolPeriod. Default 5 s, or 5 periods where the period is longer than 1 s. [gossip.suspect_timeout_ms]
+	SuspectTimeout time.Duration
+}
+
+// PartitioningSettings say how partitions are spread over the members.
+type PartitioningSettings struct {
+	// VirtualNodes is the number of points that each member has on the hash ring, 1 to 4096. More spread
+	// keys more evenly for more memory. Default 128. [partitioning.virtual_nodes]
+	VirtualNodes int
+
+	// ReplicationFactor is how many replicas a partition gets where its topic does not say, 1 to 15; with
+	// fewer members it gets as many as there are. Default 3. [partitioning.replication_factor]
+	ReplicationFactor int
+
+	// FailoverGrace is how long a failed member may take to come back before its partitions move.
+	// Default 15 s. [partitioning.failover_grace_ms]
+	FailoverGrace time.Duration
+}
+
+// TLSSettings are the PEM files of the node's mutual TLS. They are read when the node starts and again
+// on reload.
+type TLSSettings struct {
+	CA   string // the cluster's CA certificate. Default <data_dir>/tls/ca.pem [tls.ca]
+	Cert string // the node's certificate. Default <data_dir>/tls/node.pem [tls.cert]
+	Key  string // its private key. Default <data_dir>/tls/node.key [tls.key]
+}
+
+// TLSFiles names the three PEM files of a node: the CA's certificate, its own and its key.
+func TLSFiles(ca, cert, key string) TLSSettings {
+	return TLSSettings{CA: ca, Cert: cert, Key: key}
+}
+
+// AdminSettings say where the HTTP API is served.
+type AdminSettings struct {
+	// Bind is the host:port of the admin API; AdminOff serves none. On an address other than loopback it
+	// is served over TLS only and TokenFile is required. Default "127.0.0.1:9094". [admin.bind_address]
+	Bind string
+
+	// HealthBind is a host:port that serves nothing but /livez, /readyz and /metrics, in the clear, for
+	// kubelets and Prometheus. Default: none. [admin.health_address]
+	HealthBind string
+
+	// TokenFile holds the bearer token that requests to the admin API must show. Default: none. [admin.token_file]
+	TokenFile string
+}
+
+// LogSettings say what the node program logs. A node that is embedded logs to the logger it is given.
+type LogSettings struct {
+	Level  string // debug, info, warn or error. Default info [log.level]
+	Format string // json or console. Default json [log.format]
+}
+
+// Clone returns a copy that shares no memory with c.
+func (c Config) Clone() Config {
+	c.Tags = maps.Clone(c.Tags)
+	c.Peers = slices.Clone(c.Peers)
+	c.Gossip.KnownPeers = slices.Clone(c.Gossip.KnownPeers)
+	return c
+}
