@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"reflect"
 	"sync/atomic"
 	"time"
 
@@ -31,7 +32,7 @@ func AskClass(class Class, ctx actor.Context, pid *actor.PID, msg any, timeout t
 
 	asker := ctx.Actor()
 	ctx.ReenterAfter(future, func(res any, err error) {
-		if ctx.Actor() != asker {
+		if restarted(asker, ctx.Actor()) {
 			return
 		}
 		if _, late := res.(*askTimeout); late {
@@ -40,6 +41,12 @@ func AskClass(class Class, ctx actor.Context, pid *actor.PID, msg any, timeout t
 		then(res, err)
 	})
 	SendEnvelope(class, ctx, pid, &actor.MessageEnvelope{Message: msg, Sender: self})
+}
+
+// restarted compares incarnations. An actor that is a plain function has no state of its own to restart from, and can't be
+// compared.
+func restarted(before, now actor.Actor) bool {
+	return reflect.TypeOf(before).Comparable() && before != now
 }
 
 type askTimeout struct{}
