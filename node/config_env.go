@@ -2,11 +2,14 @@ package node
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 )
 
 const envPrefix = "RIVVEN_"
+
+var variableName = regexp.MustCompile(`^[A-Z0-9_]{1,64}$`)
 
 // envName is the variable that overrides a key: raft.peers is RIVVEN_RAFT_PEERS.
 func envName(key string) string {
@@ -30,7 +33,7 @@ func (p *configParser) environment(environ []string) {
 		}
 		i := slices.Index(names, name)
 		if i < 0 {
-			if near := closest(name, names); near != "" && editDistance(name, near) <= 2 {
+			if near := closest(name, names); near != "" && editDistance(name, near) <= 2 && variableName.MatchString(name) {
 				p.envFault("", name, "unknown variable; did you mean %s?", near)
 			}
 			continue
@@ -40,7 +43,7 @@ func (p *configParser) environment(environ []string) {
 }
 
 func (p *configParser) envFault(key, variable, format string, args ...any) {
-	p.faults = append(p.faults, &ConfigFault{Key: key, Source: variable, Message: fmt.Sprintf(format, args...)})
+	p.faults = append(p.faults, &ConfigFault{Key: key, Source: variable, Message: fmt.Sprintf(format, args...), at: afterFile})
 	p.failed[key] = true
 }
 
@@ -62,7 +65,10 @@ func (p *configParser) override(s setting, variable, value string) {
 			}
 			tags[k] = v
 		}
-		*field = tags
+		*field = nil
+		if len(tags) > 0 {
+			*field = tags
+		}
 	default:
 		if err := setScalar(field, value, p.host); err != nil {
 			p.envFault(s.key, variable, "%v", err)

@@ -20,6 +20,8 @@ type ConfigFault struct {
 	Message string // what is wrong, with the value, and what to do
 	Source  string // "file:line:col", the name of an environment variable, or empty for a Config built in Go
 	Excerpt string // the line of the file with a caret below the fault, or empty
+
+	at position
 }
 
 func (e *ConfigError) Error() string {

@@ -148,6 +148,9 @@ func setScalar(field any, text string, h host) error {
 	if !decimal.MatchString(text) {
 		return fmt.Errorf("%s is not %s in decimal", shortQuote(text), what)
 	}
+	if _, ok := field.(*nodeNumber); ok && text == "0" {
+		return errors.New("0 is no node id: number the nodes from 1")
+	}
 	if text == "0" {
 		return errors.New("0 is not allowed; leave the key out for the default")
 	}

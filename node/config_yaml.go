@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -50,6 +51,9 @@ func parseConfig(name string, b []byte, environ []string, h host) (Config, error
 	if !p.unreadable {
 		p.check()
 	}
+	slices.SortStableFunc(p.faults, func(a, b *ConfigFault) int {
+		return cmp.Or(cmp.Compare(a.at.line, b.at.line), cmp.Compare(a.at.column, b.at.column))
+	})
 	if err := newConfigError(p.faults); err != nil {
 		return Config{}, err
 	}
@@ -75,6 +79,8 @@ func readBounded(path string) ([]byte, error) {
 
 type position struct{ line, column int } // from 1, columns in characters
 
+var afterFile = position{math.MaxInt, 0} // of faults in the environment
+
 // configParser gathers faults while it fills a Config from the file and the environment.
 type configParser struct {
 	name       string
@@ -89,7 +95,7 @@ type configParser struct {
 }
 
 func (p *configParser) fault(key string, at position, format string, args ...any) {
-	f := &ConfigFault{Key: key, Message: fmt.Sprintf(format, args...)}
+	f := &ConfigFault{Key: key, Message: fmt.Sprintf(format, args...), at: at}
 	if p.name != "" {
 		f.Source = fmt.Sprintf("%s:%d:%d", p.name, at.line, at.column)
 		if at.line <= len(p.lines) {
@@ -310,14 +316,16 @@ func (p *configParser) value(s setting, n *yaml.Node) {
 				values[key.Value] = text
 			}
 		})
-		*field = values
+		if len(values) > 0 {
+			*field = values
+		}
 	case *string:
 		if text, ok := p.text(s.key, at, n); ok {
 			*field = text
 		}
 	default:
 		auto := s.key == "node_id" && n.Kind == yaml.ScalarNode && n.Value == "auto"
-		if !auto && (n.Kind != yaml.ScalarNode || n.ShortTag() != "!!int") {
+		if !auto && (n.Kind != yaml.ScalarNode || n.ShortTag() != "!!int" && n.ShortTag() != "!!float") {
 			hint := ""
 			if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!str" && decimal.MatchString(n.Value) {
 				hint = ": remove the quotes"
@@ -336,15 +344,11 @@ func (p *configParser) list(key string, field *[]string, at position, n *yaml.No
 		p.fault(key, at, "is %s, not a list: write each entry on a line of its own after \"- \"", describe(n))
 		return
 	}
-	values := make([]string, 0, len(n.Content))
+	var values []string
 	for i, item := range n.Content {
 		path := fmt.Sprintf("%s[%d]", key, i)
 		p.at[path] = nodePosition(item)
-		text, ok := p.text(path, nodePosition(item), target(item))
-		if !ok {
-			p.failed[key] = true // the numbers of the entries that follow would be off
-			continue
-		}
+		text, _ := p.text(path, nodePosition(item), target(item)) // a faulty one keeps its place
 		values = append(values, text)
 	}
 	*field = values
@@ -374,7 +378,7 @@ func (p *configParser) check() {
 		key := f.keys[0]
 		base, _, _ := strings.Cut(key, "[")
 		if variable, ok := p.fromEnv[base]; ok {
-			p.faults = append(p.faults, &ConfigFault{Key: key, Source: variable, Message: f.message})
+			p.envFault(key, variable, "%s", f.message)
 			continue
 		}
 		p.fault(key, p.placeOf(key), "%s", f.message)
