@@ -28,11 +28,12 @@ var (
 // *ConfigError. It reads the hosts file, but neither the certificates nor the data directory.
 func (c Config) Validate() error {
 	faults := c.faults()
-	out := make([]*ConfigFault, len(faults))
-	for i, f := range faults {
+	kept := faults[:min(len(faults), maxConfigFaults)]
+	out := make([]*ConfigFault, len(kept))
+	for i, f := range kept {
 		out[i] = &ConfigFault{Key: f.keys[0], Message: f.message}
 	}
-	return newConfigError(out)
+	return newConfigError(out, len(faults)-len(kept))
 }
 
 // Warnings are what a valid Config states differently from what will happen.

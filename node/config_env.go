@@ -43,8 +43,12 @@ func (p *configParser) environment(environ []string) {
 }
 
 func (p *configParser) envFault(key, variable, format string, args ...any) {
-	p.faults = append(p.faults, &ConfigFault{Key: key, Source: variable, Message: fmt.Sprintf(format, args...), at: afterFile})
 	p.failed[key] = true
+	if len(p.faults) == maxConfigFaults {
+		p.dropped++
+		return
+	}
+	p.faults = append(p.faults, &ConfigFault{Key: key, Source: variable, Message: fmt.Sprintf(format, args...), at: afterFile})
 }
 
 func (p *configParser) override(s setting, variable, value string) {

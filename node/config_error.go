@@ -64,12 +64,11 @@ func (f *ConfigFault) Error() string {
 }
 
 // newConfigError is nil where there are no faults.
-func newConfigError(faults []*ConfigFault) error {
+func newConfigError(faults []*ConfigFault, dropped int) error {
 	if len(faults) == 0 {
 		return nil
 	}
-	kept := faults[:min(len(faults), maxConfigFaults)]
-	return &ConfigError{Faults: kept, Dropped: len(faults) - len(kept)}
+	return &ConfigError{Faults: faults, Dropped: dropped}
 }
 
 // excerpt shows a line with a caret under column, counted in characters from 1. Of a long line it shows

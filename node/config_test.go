@@ -297,3 +297,23 @@ func TestCheckTLSFilesNamesTheCommands(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestHostileFilesAreBounded(t *testing.T) {
+	for name, text := range map[string]string{
+		"too large":    strings.Repeat("#", maxConfigFileBytes+1),
+		"faults":       "cluster: {" + strings.Repeat("a: 1,", 200_000) + "}",
+		"unknown keys": "cluster:\n" + strings.Repeat("  ? [x]\n", 100_000),
+		"nesting":      "cluster: " + strings.Repeat("[", maxConfigFileBytes-100),
+		"aliases":      "cluster: {tags: {a: &a x}, raft: {peers: [" + strings.Repeat("*a,", 300_000) + "]}}",
+	} {
+		_, err := parseConfig(name, []byte(text), nil, lanHost)
+		var all *ConfigError
+		if !errors.As(err, &all) {
+			t.Errorf("%s: %T", name, err)
+			continue
+		}
+		if n := len(err.Error()); n > maxConfigFaults*600 {
+			t.Errorf("%s: an error of %d bytes", name, n)
+		}
+	}
+}

@@ -54,7 +54,7 @@ func parseConfig(name string, b []byte, environ []string, h host) (Config, error
 	slices.SortStableFunc(p.faults, func(a, b *ConfigFault) int {
 		return cmp.Or(cmp.Compare(a.at.line, b.at.line), cmp.Compare(a.at.column, b.at.column))
 	})
-	if err := newConfigError(p.faults); err != nil {
+	if err := newConfigError(p.faults, p.dropped); err != nil {
 		return Config{}, err
 	}
 	return p.cfg, nil
@@ -87,7 +87,8 @@ type configParser struct {
 	lines      []string
 	host       host
 	cfg        Config
-	faults     []*ConfigFault
+	faults     []*ConfigFault // at most maxConfigFaults
+	dropped    int            // faults beyond those
 	at         map[string]position // keys and sections of the file
 	fromEnv    map[string]string   // key → the variable that overrode it
 	failed     map[string]bool     // keys that have a fault already
@@ -95,6 +96,11 @@ type configParser struct {
 }
 
 func (p *configParser) fault(key string, at position, format string, args ...any) {
+	p.failed[key] = true
+	if len(p.faults) == maxConfigFaults {
+		p.dropped++
+		return
+	}
 	f := &ConfigFault{Key: key, Message: fmt.Sprintf(format, args...), at: at}
 	if p.name != "" {
 		f.Source = fmt.Sprintf("%s:%d:%d", p.name, at.line, at.column)
@@ -103,7 +109,6 @@ func (p *configParser) fault(key string, at position, format string, args ...any
 		}
 	}
 	p.faults = append(p.faults, f)
-	p.failed[key] = true
 }
 
 func (p *configParser) file(b []byte) {
