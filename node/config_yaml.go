@@ -87,8 +87,8 @@ type configParser struct {
 	lines      []string
 	host       host
 	cfg        Config
-	faults     []*ConfigFault // at most maxConfigFaults
-	dropped    int            // faults beyond those
+	faults     []*ConfigFault      // at most maxConfigFaults
+	dropped    int                 // faults beyond those
 	at         map[string]position // keys and sections of the file
 	fromEnv    map[string]string   // key → the variable that overrode it
 	failed     map[string]bool     // keys that have a fault already
