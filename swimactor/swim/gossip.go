@@ -1,0 +1,48 @@
+package swim
+
+import "time"
+
+// armGossip makes sure that a round comes while there is something to spread.
+func (c *Core) armGossip(now time.Duration) {
+	if c.gossipTimer == nil {
+		c.gossipTimer = c.timers.add(now+c.cfg.GossipInterval, false, c.gossip)
+	}
+}
+
+// gossip sends one round: to each of GossipFanout random members a datagram
+// full of the least sent updates, and those too large for that on a stream.
+// A quiet node arms no timer.
+func (c *Core) gossip(now time.Duration) {
+	c.gossipTimer = nil
+	if c.queue.len()+c.large.len() == 0 {
+		return
+	}
+	limit := c.cfg.retransmitLimit(c.liveCount())
+	for _, m := range c.randomLive(c.cfg.GossipFanout, nil) {
+		updates, left := c.queue.pick(nil, c.budget(), limit)
+		if len(updates) > 0 {
+			c.send(m.rec.Peer(), Datagram, &Gossip{Updates: updates}, c.budget()-left)
+		}
+		if large, _ := c.large.pick(nil, syncPartBytes, limit); len(large) > 0 {
+			c.stats.LargeUpdates += uint64(len(large))
+			c.send(m.rec.Peer(), Stream, &Gossip{Updates: large}, 0)
+		}
+	}
+	c.armGossip(now)
+}
+
+// passengers picks the updates that ride on a probe message to a node: first
+// what it would want to refute (the buddy system), then the least sent.
+func (c *Core) passengers(to uint64) ([]Update, int) {
+	budget := c.budget()
+	var updates []Update
+	if m, ok := c.byID[to]; ok && (m.state == Suspect || m.state == Dead) && !c.isolated {
+		u := statement(m, false)
+		budget -= u.bytes()
+		updates = append(updates, u)
+	}
+	if c.queue.len() > 0 {
+		updates, budget = c.queue.pick(updates, budget, c.cfg.retransmitLimit(c.liveCount()))
+	}
+	return updates, c.budget() - budget
+}

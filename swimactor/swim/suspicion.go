@@ -1,0 +1,112 @@
+package swim
+
+import (
+	"math"
+	"slices"
+	"time"
+)
+
+// suspicion is a running accusation: its timeout shrinks with every member
+// that comes to the same conclusion independently.
+type suspicion struct {
+	start    time.Duration
+	min, max time.Duration
+	wanted   int      // confirmations that bring the timeout to min (K)
+	accusers []uint64 // the first accuser and those that confirmed
+	timer    *timer
+}
+
+// confirm adds an accuser; false if it is known or no more are needed.
+func (s *suspicion) confirm(accuser uint64) bool {
+	if len(s.accusers) > s.wanted || slices.Contains(s.accusers, accuser) {
+		return false
+	}
+	s.accusers = append(s.accusers, accuser)
+	return true
+}
+
+// timeout is max(min, max − (max−min)·ln(C+1)/ln(K+1)).
+func (s *suspicion) timeout() time.Duration {
+	if s.wanted < 1 {
+		return s.min
+	}
+	c := float64(len(s.accusers) - 1)
+	shrink := math.Log(c+1) / math.Log(float64(s.wanted)+1)
+	return max(s.min, s.max-time.Duration(float64(s.max-s.min)*shrink))
+}
+
+// suspicionBounds gives min, max and K for a cluster of n live members.
+func (c *Config) suspicionBounds(n int) (low, high time.Duration, wanted int) {
+	low = time.Duration(float64(c.SuspectTimeout) * math.Log10(math.Max(float64(n), 10)) / 2)
+	high = low * time.Duration(c.SuspicionMaxMult)
+	if n-2 >= c.SuspicionConfirmations {
+		wanted = c.SuspicionConfirmations
+	}
+	return low, high, wanted
+}
+
+// accuse starts a suspicion of a live member, or adds accusers to the one that
+// runs. Accusers that are news are spread.
+func (c *Core) accuse(now time.Duration, m *member, accusers []uint64) {
+	news := false
+	if m.suspicion == nil {
+		low, high, wanted := c.cfg.suspicionBounds(c.liveCount())
+		m.suspicion = &suspicion{start: now, min: low, max: high, wanted: wanted}
+		for _, a := range accusers {
+			m.suspicion.confirm(a)
+		}
+		m.suspicion.timer = c.timers.add(now+m.suspicion.timeout(), true, func(at time.Duration) { c.condemn(at, m) })
+		c.stats.Suspicions++
+		c.setState(now, m, Suspect, Suspected)
+		c.askForSecondOpinion(m)
+		news = true
+	} else {
+		for _, a := range accusers {
+			if m.suspicion.confirm(a) {
+				news = true
+				c.stats.Confirmations++
+			}
+		}
+		if news {
+			c.timers.move(m.suspicion.timer, max(now, m.suspicion.start+m.suspicion.timeout()))
+		}
+	}
+	if news && !c.isolated {
+		c.spread(now, m)
+	}
+}
+
+// askForSecondOpinion puts a suspect at the head of this node's probes with
+// the probability that lets about 2K members of the cluster do so: the
+// suspicion is confirmed, or refuted, within a period or two instead of when
+// the shuffled rounds happen to come by.
+func (c *Core) askForSecondOpinion(m *member) {
+	if len(c.urgent) >= urgentMax {
+		return
+	}
+	if c.rng.IntN(max(c.liveCount(), 1)) < 2*c.cfg.SuspicionConfirmations {
+		c.urgent = append(c.urgent, m.rec.ID)
+	}
+}
+
+// condemn ends a suspicion that nobody refuted.
+func (c *Core) condemn(now time.Duration, m *member) {
+	if m.state != Suspect {
+		return
+	}
+	c.checkIsolation(now)
+	accusers := m.suspicion.accusers
+	c.setState(now, m, Dead, Failed)
+	m.accusers = accusers
+	if !c.isolated {
+		c.spread(now, m)
+	}
+}
+
+// acquit drops a suspicion.
+func (c *Core) acquit(m *member) {
+	if m.suspicion != nil {
+		c.timers.cancel(m.suspicion.timer)
+		m.suspicion = nil
+	}
+}
