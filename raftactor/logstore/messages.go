@@ -8,21 +8,25 @@ import (
 
 // Messages of the persistence actor, known as "store". All are local.
 
-// Write asks for a group's writes to be made durable. The actor coalesces what all groups have waiting. The sender
-// gets a *Written once it is, with its Token.
+// Write asks for a group's writes to be made durable; it is sent as *Write. The actor coalesces what all groups have waiting.
+// The sender gets a *Written once it is, with its Token; a group's are answered in the order of its writes.
+//
+// After one write was refused with an error, the group's later ones are refused with the same, so that none overtakes it,
+// until the group starts over: it sends the refused one again (with the same Token) or sends Open.
 type Write struct {
 	GroupWrite
 	Token uint64 // the sender's own; instance and sequence
 }
 
-// Written answers Write. With Err nothing may be acknowledged; ErrNoSpace alone can be tried again.
+// Written answers Write. With Err nothing may be acknowledged; ErrNoSpace and ErrBusy alone can be tried again, for nothing
+// was written.
 type Written struct {
 	Group string
 	Token uint64
 	Err   error
 }
 
-// Open asks where a group's durable log stands, behind all its writes so far. Answered with *Opened.
+// Open, sent as *Open, asks where a group's durable log stands, behind all its writes so far. Answered with *Opened.
 type Open struct{ Group string }
 
 // Opened answers Open.

@@ -2,6 +2,7 @@ package logstore
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/asynkron/protoactor-go/actor"
 	"go.etcd.io/raft/v3/raftpb"
@@ -21,28 +22,54 @@ type Identity struct {
 	InitialConfig []byte
 }
 
-// GroupWrite is what one group wants durable, all of it or nothing, in this order: Snapshot replaces log and hard
-// state's floor, Entries truncate from the first one's index, HardState, then Compact.
+// GroupWrite is what one group wants durable, all of it or nothing, in this order: Snapshot, Entries, HardState, Compact.
+//
+// Snapshot becomes the floor of the hard state. A log that holds the snapshot's index with its term keeps its entries, also
+// those before (Compact drops them); any other log is discarded and begins behind the snapshot. Entries truncate from
+// the first one's index.
 type GroupWrite struct {
 	Group     string
-	HardState *raftpb.HardState // nil: unchanged
+	HardState *raftpb.HardState // nil: unchanged; immutable from here on
 	Entries   []*raftpb.Entry   // consecutive; immutable from here on
-	Snapshot  *SnapshotRef      // the log begins behind it
-	Compact   uint64            // entries up to this index may go; 0: none
+	Snapshot  *SnapshotRef      // never older than the one before; immutable from here on
+	Compact   uint64            // entries up to this index go, at most the snapshot's; 0: none
 	Remove    bool              // forget the group
 }
 
 // Durable ends one Submit. Err, where set, is final for the store: nothing of this or a later Submit counts as written
-// (ErrNoSpace alone is not final: nothing of this Submit was written, later ones may be).
+// (ErrNoSpace alone is not final: nothing of this Submit was written, later ones may be). Without Err all is durable
+// but what Refused names.
 type Durable struct {
-	Seq uint64
-	Err error
+	Seq     uint64
+	Err     error
+	Refused []Refused
+}
+
+// Refused is one write of a Submit that would have left a log that can't be recovered, see [InvalidWriteError]. The later
+// writes of its group in the same Submit are refused with it, other groups' are not.
+type Refused struct {
+	Write int // its place in the batch
+	Err   error
+}
+
+// InvalidWriteError says what is wrong with a write: a hole in the log, a term that goes back, a vote that changes within a
+// term, a commit beyond the log, a compaction that no snapshot covers.
+type InvalidWriteError struct {
+	Group  string
+	Detail string
+}
+
+func (e *InvalidWriteError) Error() string {
+	return fmt.Sprintf("group %q: write refused: %s", e.Group, e.Detail)
 }
 
 // Store is a log store of one node. Submit hands over a batch and returns; completions come in the order of Submits through
-// the function given at open, from any goroutine. Reader methods see a Submit's writes only after its completion.
+// the function attached last before the Submit, from any goroutine. A group may have several writes in a batch; they
+// apply in order. Reader methods see a Submit's writes only after its completion.
 type Store interface {
 	Reader
+	// Attach says where the completions of later Submits go. The function must not block.
+	Attach(notify func(Durable))
 	Submit(batch []GroupWrite, seq uint64)
 	// SetIdentity writes identity and groups in one step, synchronously; it is for the first start only.
 	SetIdentity(id Identity, groups []GroupWrite) error
@@ -83,6 +110,10 @@ type Handle struct {
 var (
 	// ErrNoSpace: the disk is full; nothing was written, and writing may go on when there is space again.
 	ErrNoSpace = errors.New("no space left for the log")
+	// ErrBusy: too many bytes wait for the disk; nothing was written.
+	ErrBusy = errors.New("log store is busy")
+	// ErrInterrupted: the persistence actor failed while a write waited; whether it is durable is unknown.
+	ErrInterrupted = errors.New("write interrupted, outcome unknown")
 	// ErrStopped: the store stopped at an earlier failure or was closed.
 	ErrStopped = errors.New("store stopped")
 	// ErrForeign: the directory belongs to another node or cluster.
