@@ -317,3 +317,49 @@ func TestHostileFilesAreBounded(t *testing.T) {
 		}
 	}
 }
+
+func TestLoadConfig(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "cluster.yaml")
+	if err := os.WriteFile(path, []byte("cluster:\n  node_id: 1\n  bind_address: \"127.0.0.1:0\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("RIVVEN_RAFT_PEERS", "2@node2:9093, node3:9093")
+	t.Setenv("RIVVEN_TAGS", "rack=r1,disk=ssd")
+	c, err := LoadConfig(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"2@node2:9093", "node3:9093"}; !reflect.DeepEqual(c.Peers, want) {
+		t.Errorf("peers %q, want %q", c.Peers, want)
+	}
+	if want := map[string]string{"rack": "r1", "disk": "ssd"}; !reflect.DeepEqual(c.Tags, want) {
+		t.Errorf("tags %q, want %q", c.Tags, want)
+	}
+	if c.Advertise != c.Bind {
+		t.Errorf("advertises %q, binds %q", c.Advertise, c.Bind)
+	}
+
+	t.Setenv("RIVVEN_NODE_ID", "5")
+	t.Setenv("RIVVEN_BIND_ADDRESS", "127.0.0.1:9093")
+	if c, err = LoadConfig(""); err != nil || c.ID != 5 {
+		t.Errorf("from the environment alone: node %d, %v", c.ID, err)
+	}
+	t.Setenv("RIVVEN_RAFT_PEERS", "node2")
+	if _, err = LoadConfig(""); err == nil || err.Error() != `RIVVEN_RAFT_PEERS: "node2" is not host:port (IPv6 as [address]:port)` {
+		t.Errorf("a faulty peer: %v", err)
+	}
+	if _, err = LoadConfig(path + ".none"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a missing file: %v", err)
+	}
+}
+
+func TestConfigWithoutUsableAddress(t *testing.T) {
+	_, err := parseConfig("c.yaml", []byte("cluster:\n  node_id: 1\n"), nil, fakeHost{name: "alone"})
+	if err == nil || !strings.HasPrefix(err.Error(), `c.yaml:1:1: advertise_address: bind_address "0.0.0.0:9093" names no host`) {
+		t.Error(err)
+	}
+	_, err = parseConfig("c.yaml", []byte("cluster:\n  node_id: 1\n  bind_address: a:1\n"), nil, fakeHost{})
+	if err == nil || !strings.HasPrefix(err.Error(), `c.yaml:1:1: node_name: is empty and the host has no name`) {
+		t.Error(err)
+	}
+}
