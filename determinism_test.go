@@ -17,10 +17,10 @@ import (
 // read clocks and random sources there; what follows forbids the syntax that lets the Go scheduler decide.
 var (
 	deterministic = []string{
-		"actors/**", "raftactor/**", "swimactor/**", "ringactor/**", "remote/session*.go", "node/bootstrap/**",
+		"actors/**", "raftactor/**", "swimactor/**", "ringactor/**", "remote/**", "node/bootstrap/**",
 	}
 	exempt = []string{ // they lie behind seams
-		"actors/live/**", "raftactor/logstore/bolt*.go", "raftactor/**/snapshot*_file*.go", "raftactor/logstore/storetest/**",
+		"actors/live/**", "remote/quic*.go", "remote/tls*.go", "remote/ca*.go", "raftactor/logstore/bolt*.go", "raftactor/**/snapshot*_file*.go", "raftactor/logstore/storetest/**",
 	}
 )
 
