@@ -88,7 +88,7 @@ func (c *Core) refuse(m *member, claim *Record) {
 func (c *Core) onConflictNotice(msg *ConflictNotice) {
 	holder, refused := msg.Holder, msg.Refused
 	if holder == nil || refused == nil || holder.ID != c.me.rec.ID || refused.ID != c.me.rec.ID ||
-		holder.validate() != nil || refused.validate() != nil {
+		holder.Validate() != nil || refused.Validate() != nil {
 		c.stats.Refused.Malformed++
 		return
 	}
@@ -124,7 +124,7 @@ func (c *Core) receiveAsMe(from Peer, msg Message) {
 		return
 	}
 	req, ok := msg.(*SyncRequest)
-	if !ok || req.Self == nil || req.Self.ID != c.me.rec.ID || req.Self.validate() != nil {
+	if !ok || req.Self == nil || req.Self.ID != c.me.rec.ID || req.Self.Validate() != nil {
 		return
 	}
 	if req.Self.Directory == c.me.rec.Directory && req.Self.Generation == c.me.rec.Generation {

@@ -58,7 +58,7 @@ type Core struct {
 // from the given one. rng is the only source of chance.
 func New(cfg Config, self Record, rng *rand.Rand) (*Core, error) {
 	errs := []error{cfg.Validate()}
-	if err := self.validate(); err != nil {
+	if err := self.Validate(); err != nil {
 		errs = append(errs, fmt.Errorf("swim: this node's record: %w", err))
 	}
 	if self.Left {
@@ -279,7 +279,7 @@ func (c *Core) answer(now time.Duration, from Peer, seq uint64, a answer) {
 		c.stats.Refused.Unasked++
 		return
 	}
-	if a.kind == mismatched && (a.record == nil || a.record.ID != from.ID || a.record.Left || a.record.validate() != nil) {
+	if a.kind == mismatched && (a.record == nil || a.record.ID != from.ID || a.record.Left || a.record.Validate() != nil) {
 		c.stats.Refused.Malformed++
 		return
 	}

@@ -38,6 +38,9 @@ func (c *Core) Leave(now time.Duration) Output {
 	return c.done()
 }
 
+// Gone says whether this node's leave is over.
+func (c *Core) Gone() bool { return c.gone }
+
 // sayFarewell tells random members that have not confirmed yet, each on both
 // paths.
 func (c *Core) sayFarewell(now time.Duration) {

@@ -164,6 +164,7 @@ func (c *Core) endProbe(p *probe) {
 
 // measure smooths the round trip time with weight 1/8, as TCP does.
 func (c *Core) measure(m *member, rtt time.Duration) {
+	c.stats.ProbesAcked++
 	c.stats.LastRTT = rtt
 	if m.rtt == 0 {
 		m.rtt = rtt
@@ -183,7 +184,11 @@ func (c *Core) onPing(now time.Duration, from Peer, msg *Ping) {
 	case msg.Target != me.ID:
 		c.stats.Refused.Unasked++
 	case msg.Generation != me.Generation:
-		c.send(from, path, &Mismatch{Seq: msg.Seq, Record: me}, 0)
+		bytes := me.bytes()
+		if bytes > c.budget() {
+			path = Stream
+		}
+		c.send(from, path, &Mismatch{Seq: msg.Seq, Record: me}, bytes)
 	default:
 		updates, bytes := c.passengers(from.ID)
 		c.send(from, path, &Ack{Seq: msg.Seq, Digest: c.digest, Updates: updates}, bytes)

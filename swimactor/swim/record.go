@@ -75,8 +75,8 @@ func (r *Record) clone() *Record {
 	return &c
 }
 
-// validate checks form and limits; it says everything that is wrong.
-func (r *Record) validate() error {
+// Validate checks form and limits; it says everything that is wrong.
+func (r *Record) Validate() error {
 	var errs []error
 	if r.ID == 0 {
 		errs = append(errs, errors.New("node id is 0: ids start at 1"))
@@ -175,5 +175,5 @@ func (u *Update) wellFormed() bool {
 	}
 	return u.Record.ID == u.ID && u.Record.Generation == u.Generation &&
 		u.Record.Incarnation == u.Incarnation && u.Record.Left == (u.State == Left) &&
-		u.Record.validate() == nil
+		u.Record.Validate() == nil
 }

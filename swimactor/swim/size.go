@@ -51,3 +51,13 @@ func (u *Update) bytes() int {
 // headBytes bounds a probe message without its updates: four varints and the
 // choice of message around it.
 const headBytes = 4*11 + 4
+
+// DatagramBytes is the estimate of what a probe or gossip message with these
+// updates takes on the wire; the true size is never above it.
+func DatagramBytes(updates []Update) int {
+	n := headBytes
+	for i := range updates {
+		n += updates[i].bytes()
+	}
+	return n
+}

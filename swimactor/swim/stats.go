@@ -2,9 +2,10 @@ package swim
 
 import "time"
 
-// Stats counts since the core was made; the last four fields are readings.
+// Stats counts since the core was made; the last six fields are readings.
 type Stats struct {
 	Probes          uint64 // direct pings of this node's own rounds
+	ProbesAcked     uint64 // answered directly; LastRTT is of the latest
 	ProbesMissed    uint64 // no ack within ProbeTimeout
 	ProbesFailed    uint64 // no ack at all
 	ProbesByStream  uint64 // only the ping over the main connection came through
@@ -29,7 +30,7 @@ type Stats struct {
 	SentBytes     uint64 // datagrams, by the size estimate
 	Received      uint64
 
-	LastRTT   time.Duration // of the last direct ack
+	LastRTT   time.Duration
 	Awareness int
 	Queued    int // updates that still spread
 	Live      int // this node included
