@@ -54,9 +54,13 @@ func NewSystem(env Env, opts ...Option) *System {
 }
 
 // Install puts env on a system that the app made. What the app spawns itself stays as it is; our own Props bring gate
-// and environment along. A second Install returns the first one's System and changes nothing.
+// and environment along. A second Install keeps the environment that is there and applies the options; it comes before the
+// actors that the options are for.
 func Install(as *actor.ActorSystem, env Env, opts ...Option) *System {
 	if s, ok := From(as); ok {
+		for _, opt := range opts {
+			opt(s)
+		}
 		return s
 	}
 	return install(as, newSettings(env, opts))

@@ -81,8 +81,8 @@ func Props(cfg Config) (*actor.Props, error) {
 	if cfg.TargetVoters < 1 || cfg.TargetVoters > MaxVoters {
 		faults = append(faults, fmt.Errorf("target voters %d: want 1 to %d", cfg.TargetVoters, MaxVoters))
 	}
-	if len(cfg.Peers) > 2*MaxVoters {
-		faults = append(faults, fmt.Errorf("%d peer addresses: want at most %d", len(cfg.Peers), 2*MaxVoters))
+	if len(cfg.Peers) > maxPeers {
+		faults = append(faults, fmt.Errorf("%d peer addresses: want at most %d", len(cfg.Peers), maxPeers))
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
@@ -174,7 +174,7 @@ func (b *bootstrap) initialise(ctx actor.Context, candidates []*Candidate) {
 
 // adopt makes this node one of the configuration's first voters.
 func (b *bootstrap) adopt(ctx actor.Context, configuration *Configuration) {
-	b.write(configuration.clusterID(), configuration, b.cfg.Initial(configuration.peers()))
+	b.write(configuration.clusterID(), configuration, b.cfg.Initial(configuration.Peers()))
 	b.log.Info("cluster formed", zap.String("cluster_id", b.id.ClusterID), zap.Int("voters", len(configuration.GetVoters())))
 	b.becomeMember(ctx, configuration)
 }

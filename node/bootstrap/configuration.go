@@ -18,6 +18,9 @@ import (
 // MaxVoters bounds the voters that a cluster starts with; more of them only slow every write down.
 const MaxVoters = 9
 
+// maxPeers bounds the configured addresses.
+const maxPeers = 64
+
 // formatVersion of a Configuration.
 const formatVersion = 1
 
@@ -72,8 +75,8 @@ func (c *Configuration) names(nodeID uint64, directory actors.ID) bool {
 	})
 }
 
-// Voters returns the initial voters as Raft peers.
-func (c *Configuration) peers() []*consensus.Peer {
+// Peers returns the initial voters as Raft peers.
+func (c *Configuration) Peers() []*consensus.Peer {
 	out := make([]*consensus.Peer, 0, len(c.GetVoters()))
 	for _, v := range c.GetVoters() {
 		out = append(out, v.peer())

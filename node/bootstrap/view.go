@@ -57,7 +57,7 @@ func (v *view) targets() []string {
 
 // learn adds an address that a candidate told of, within the bound.
 func (v *view) learn(address string, now time.Duration) {
-	if _, known := v.seen[address]; known || address == v.self.GetAddress() || len(v.seen) >= 2*MaxVoters {
+	if _, known := v.seen[address]; known || address == v.self.GetAddress() || len(v.seen) >= 2*maxPeers {
 		return
 	}
 	if slices.Contains(v.configured, address) {
@@ -75,7 +75,7 @@ func (v *view) saw(address string, peer *actors.PeerInfo, why string, now time.D
 }
 
 func (v *view) heard(peer *actors.PeerInfo, r *Report, now time.Duration) {
-	if len(v.reports) >= 4*MaxVoters {
+	if len(v.reports) >= 2*maxPeers {
 		clear(v.reports) // only a peer that changes its disk all the time gets here
 	}
 	v.reports[peer.DirectoryID] = &reported{digest: r.GetDigest(), complete: r.GetComplete(), at: now}
