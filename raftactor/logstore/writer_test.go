@@ -2,9 +2,7 @@ package logstore
 
 import (
 	"errors"
-	"math/rand/v2"
 	"testing"
-	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 	"go.etcd.io/raft/v3/raftpb"
@@ -12,107 +10,6 @@ import (
 
 	"github.com/hupe1980/rivven-cluster/actors"
 )
-
-// world runs actors on the test's own goroutine: a message is handled when step says so, time moves when advance says so.
-type world struct {
-	*actors.System
-	t      testing.TB
-	now    time.Duration
-	queue  []func()
-	timers []*worldTimer
-	rng    *rand.Rand
-	ids    byte
-}
-
-func newWorld(t testing.TB) *world {
-	w := &world{t: t, rng: rand.New(rand.NewPCG(1, 2))}
-	w.System = actors.NewSystem(w, actors.WithDispatcher(w))
-	return w
-}
-
-func (w *world) Schedule(fn func()) { w.queue = append(w.queue, fn) }
-func (w *world) Throughput() int    { return 1 }
-
-func (w *world) Now() time.Time         { return time.Unix(0, 0).Add(w.now) }
-func (w *world) Boot() time.Duration    { return w.now }
-func (w *world) Rand(string) *rand.Rand { return rand.New(rand.NewPCG(w.rng.Uint64(), w.rng.Uint64())) }
-func (w *world) NewID() (id actors.ID)  { w.ids++; id[0] = w.ids; return id }
-func (w *world) run() {
-	for len(w.queue) > 0 {
-		fn := w.queue[0]
-		w.queue = w.queue[1:]
-		fn()
-	}
-}
-
-type worldTimer struct {
-	at   time.Duration
-	pid  *actor.PID
-	msg  any
-	done bool
-}
-
-func (t *worldTimer) Stop() bool { was := !t.done; t.done = true; return was }
-
-func (w *world) After(d time.Duration, pid *actor.PID, msg any) actors.Timer {
-	t := &worldTimer{at: w.now + d, pid: pid, msg: msg}
-	w.timers = append(w.timers, t)
-	return t
-}
-
-// advance runs everything, then moves time on, timer by timer.
-func (w *world) advance(d time.Duration) {
-	until := w.now + d
-	for {
-		w.run()
-		var next *worldTimer
-		for _, t := range w.timers {
-			if !t.done && t.at <= until && (next == nil || t.at < next.at) {
-				next = t
-			}
-		}
-		if next == nil {
-			w.now = until
-			return
-		}
-		w.now, next.done = next.at, true
-		w.deliver(next.pid, next.msg)
-	}
-}
-
-func (w *world) deliver(pid *actor.PID, msg any) {
-	process, _ := w.ProcessRegistry.Get(pid)
-	if system, ok := msg.(actor.SystemMessage); ok {
-		process.SendSystemMessage(pid, system)
-		return
-	}
-	process.SendUserMessage(pid, msg)
-}
-
-// probe is an actor that keeps what it gets.
-type probe struct {
-	pid *actor.PID
-	got []any
-}
-
-func (w *world) probe() *probe {
-	p := &probe{}
-	p.pid = w.Root.Spawn(actor.PropsFromFunc(func(ctx actor.Context) {
-		switch msg := ctx.Message().(type) {
-		case *actor.Started, *actor.Stopping, *actor.Stopped:
-		default:
-			p.got = append(p.got, msg)
-		}
-	}))
-	w.run()
-	return p
-}
-
-func (p *probe) take() []any { got := p.got; p.got = nil; return got }
-
-func (w *world) send(from *probe, to *actor.PID, msg any) {
-	w.Root.RequestWithCustomSender(to, msg, from.pid)
-}
 
 // slowStore completes a Submit when the test says so.
 type slowStore struct {
