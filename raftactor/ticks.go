@@ -11,8 +11,10 @@ import (
 
 // TicksProps makes the timer of all Raft groups of a node, known as "ticks". One timer runs, at the finest interval
 // asked for; a group has at most one tick under way, so a busy one gets fewer and makes up for it from the time in the next.
+// The Props are for one actor: it keeps its groups when it is restarted.
 func TicksProps() *actor.Props {
-	return actor.PropsFromProducer(func() actor.Actor { return &ticks{} }, actors.Named(actors.NameTicks))
+	t := &ticks{}
+	return actor.PropsFromProducer(func() actor.Actor { return t }, actors.Named(actors.NameTicks))
 }
 
 // registerTicks asks for ticks until the sender stops. Asking again starts anew.
@@ -40,6 +42,8 @@ type ticked struct {
 
 func (t *ticks) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
+	case *actor.Started:
+		t.arm(ctx)
 	case *registerTicks:
 		t.register(ctx, ctx.Sender(), m.Interval)
 	case *tickDone:

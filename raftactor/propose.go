@@ -1,0 +1,216 @@
+package raftactor
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/hupe1980/rivven-cluster/actors"
+	"github.com/hupe1980/rivven-cluster/actors/consensus"
+)
+
+const (
+	entryFormat = 1
+	batchMax    = 1024 // proposals that enter the log together
+)
+
+// proposals are those that wait: for the end of the burst, then, on a leader, for their result. They enter the log in the
+// order of their numbers and come back in it.
+type proposals struct {
+	number    uint64
+	term      uint64 // of the leadership that pending belongs to
+	burst     []*proposal
+	pending   []*proposal
+	forwarded int
+}
+
+type proposal struct {
+	request
+	number  uint64
+	bytes   int
+	entry   *LogEntry
+	forward proto.Message // what a follower sends to the leader
+	hopped  bool          // a follower sent it already
+}
+
+func newProposals() proposals { return proposals{} }
+
+func (g *group) propose(ctx actor.Context, r request, m *consensus.Propose) {
+	id := m.GetId()
+	switch {
+	case m.GetCommand() == nil:
+		g.fail(ctx, r.from, consensus.Code_CODE_INVALID, "no command given")
+		return
+	case proto.Size(m.GetCommand()) > g.cfg.MaxCommandBytes:
+		g.fail(ctx, r.from, consensus.Code_CODE_TOO_LARGE, "command of %d bytes, at most %d fit", proto.Size(m.GetCommand()), g.cfg.MaxCommandBytes)
+		return
+	case (id.GetSession() == 0) != (id.GetSequence() == 0):
+		g.fail(ctx, r.from, consensus.Code_CODE_INVALID, "session %d with sequence %d: set both, sequences begin at 1", id.GetSession(), id.GetSequence())
+		return
+	}
+	p := &proposal{
+		request: r, hopped: m.GetForwarded(), bytes: proto.Size(m.GetCommand()),
+		entry:   &LogEntry{Format: entryFormat, Body: &LogEntry_Command{Command: m.GetCommand()}},
+		forward: &consensus.Propose{Id: id, Command: m.GetCommand(), Forwarded: true},
+	}
+	if id.GetSession() != 0 {
+		p.entry.Id = id
+	}
+	g.enqueue(ctx, p)
+}
+
+func (g *group) openSession(ctx actor.Context, r request, m *consensus.OpenSession) {
+	g.enqueue(ctx, &proposal{
+		request: r, hopped: m.GetForwarded(),
+		entry:   &LogEntry{Format: entryFormat, Body: &LogEntry_OpenSession_{OpenSession: &LogEntry_OpenSession{}}},
+		forward: &consensus.OpenSession{Forwarded: true},
+	})
+}
+
+func (g *group) enqueue(ctx actor.Context, p *proposal) {
+	if len(g.proposals.burst)+len(g.proposals.pending) >= g.cfg.MaxPending {
+		g.meter.busy.Add(1)
+		g.fail(ctx, p.from, consensus.Code_CODE_BUSY, "%d proposals wait", g.cfg.MaxPending)
+		return
+	}
+	g.proposals.burst = append(g.proposals.burst, p)
+	g.wake(ctx)
+}
+
+// flush puts what the burst gathered into the log, or sends it to the leader.
+func (ps *proposals) flush(ctx actor.Context, g *group) {
+	burst := ps.burst
+	ps.burst = nil
+	if len(burst) == 0 {
+		return
+	}
+	if !g.leads() {
+		for _, p := range burst {
+			g.forward(ctx, p.request, p.hopped, p.forward)
+		}
+		return
+	}
+	if term := g.node.BasicStatus().GetTerm(); term != ps.term {
+		ps.lost(ctx, g)
+		ps.term = term
+	}
+	for len(burst) > 0 {
+		n, size := 1, burst[0].bytes
+		for n < len(burst) && n < batchMax && uint64(size+burst[n].bytes) <= g.cfg.MaxSizePerMsg {
+			size += burst[n].bytes
+			n++
+		}
+		ps.step(ctx, g, burst[:n])
+		burst = burst[n:]
+	}
+}
+
+// step proposes a batch as one message. RawNode takes all of it or nothing, so a batch that doesn't fit goes one by one.
+func (ps *proposals) step(ctx actor.Context, g *group, some []*proposal) {
+	m := &raftpb.Message{Type: raftpb.MsgProp.Enum(), From: new(g.cfg.Replica), Entries: make([]*raftpb.Entry, 0, len(some))}
+	for _, p := range some {
+		ps.number++
+		p.number, p.entry.Origin, p.entry.Number = ps.number, g.instance, ps.number
+		data, err := proto.Marshal(p.entry)
+		if err != nil {
+			panic(fmt.Sprintf("raftactor: can't marshal a command that came marshalled: %v", err))
+		}
+		m.Entries = append(m.Entries, &raftpb.Entry{Type: raftpb.EntryNormal.Enum(), Data: data})
+	}
+	err := g.node.Step(m)
+	switch {
+	case err == nil:
+		g.meter.proposals.Add(uint64(len(some)))
+		ps.pending = append(ps.pending, some...)
+	case len(some) > 1:
+		for _, p := range some {
+			ps.step(ctx, g, []*proposal{p})
+		}
+	case g.node.BasicStatus().LeadTransferee != 0:
+		g.fail(ctx, some[0].from, consensus.Code_CODE_DROPPED, "leadership is being transferred: try again")
+	case g.leads():
+		g.meter.busy.Add(1)
+		g.fail(ctx, some[0].from, consensus.Code_CODE_BUSY, "%d bytes of proposals wait for a quorum", g.cfg.MaxUncommittedSize)
+	default:
+		g.fail(ctx, some[0].from, consensus.Code_CODE_DROPPED, "%v", err)
+	}
+}
+
+// take returns the pending proposal of that number. Those before it can't come any more.
+func (ps *proposals) take(ctx actor.Context, g *group, number uint64) *proposal {
+	for len(ps.pending) > 0 && ps.pending[0].number <= number {
+		p := ps.pending[0]
+		ps.pending[0] = nil
+		ps.pending = ps.pending[1:]
+		if p.number == number {
+			return p
+		}
+		g.fail(ctx, p.from, consensus.Code_CODE_UNKNOWN_OUTCOME, "the proposal's entry was not seen")
+	}
+	return nil
+}
+
+// lost answers those in the log of a leader that is none any more: another one may commit them, or overwrite them.
+func (ps *proposals) lost(ctx actor.Context, g *group) {
+	pending := ps.pending
+	ps.pending = nil
+	for _, p := range pending {
+		g.fail(ctx, p.from, consensus.Code_CODE_UNKNOWN_OUTCOME, "leadership was lost before the proposal was committed")
+	}
+}
+
+func (ps *proposals) abandon(ctx actor.Context, g *group, code consensus.Code) {
+	burst, pending := ps.burst, ps.pending
+	ps.burst, ps.pending = nil, nil
+	for _, p := range pending {
+		g.fail(ctx, p.from, consensus.Code_CODE_UNKNOWN_OUTCOME, "this replica stopped before the proposal's result was known")
+	}
+	for _, p := range burst {
+		g.fail(ctx, p.from, code, "this replica stopped, the proposal had no effect")
+	}
+}
+
+// forward sends a request one hop, to the leader, and relays its answer. The connection that it goes out on carries this
+// node's identity.
+func (g *group) forward(ctx actor.Context, r request, hopped bool, m proto.Message) {
+	leader := g.node.BasicStatus().Lead
+	pid := g.pid(leader, actors.RaftName(g.cfg.Group))
+	switch {
+	case hopped || leader == raft.None || leader == g.cfg.Replica || pid == nil:
+		g.fail(ctx, r.from, consensus.Code_CODE_NOT_LEADER, "this replica doesn't lead group %s", g.cfg.Group)
+		return
+	case g.proposals.forwarded >= g.cfg.MaxPending:
+		g.meter.busy.Add(1)
+		g.fail(ctx, r.from, consensus.Code_CODE_BUSY, "%d requests wait for the leader's answer", g.cfg.MaxPending)
+		return
+	}
+	instance := g.instance
+	g.proposals.forwarded++
+	actors.AskClass(actors.Default, ctx, pid, m, g.cfg.RequestTimeout, func(res any, err error) {
+		if g.instance == instance {
+			g.proposals.forwarded--
+		}
+		g.relay(ctx, r, res, err)
+	})
+}
+
+// relay passes the leader's answer on. Without one the request may have arrived: a dead letter says only that this
+// connection was lost, perhaps with the answer.
+func (g *group) relay(ctx actor.Context, r request, res any, err error) {
+	switch {
+	case errors.Is(err, actors.ErrTimeout):
+		g.fail(ctx, r.from, consensus.Code_CODE_UNKNOWN_OUTCOME, "the leader did not answer within %v", g.cfg.RequestTimeout)
+	case err != nil:
+		g.fail(ctx, r.from, consensus.Code_CODE_UNKNOWN_OUTCOME, "the connection to the leader was lost: %v", err)
+	default:
+		if answer, ok := res.(proto.Message); ok {
+			g.reply(ctx, r.from, answer)
+			return
+		}
+		g.fail(ctx, r.from, consensus.Code_CODE_UNKNOWN_OUTCOME, "the leader answered with %T", res)
+	}
+}
