@@ -126,6 +126,10 @@ func (l *loader) config(e *ConfigEntry) error {
 
 // verify checks what single records can't show.
 func (l *loader) verify(want *SnapshotEnd) error {
+	if hasUnknownFields(want.ProtoReflect()) {
+		return fmt.Errorf("%w: its end has fields of a newer version", ErrSnapshot)
+	}
+	l.state.epochFloor = want.GetEpochFloor()
 	if got := l.state.end(); !proto.Equal(got, want) {
 		return fmt.Errorf("%w: it holds %v, its end says %v", ErrSnapshot, got, want)
 	}

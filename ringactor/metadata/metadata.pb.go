@@ -319,7 +319,8 @@ type Partition struct {
 	Topic     string                 `protobuf:"bytes,1,opt,name=topic,proto3" json:"topic,omitempty"`
 	Partition uint32                 `protobuf:"varint,2,opt,name=partition,proto3" json:"partition,omitempty"`
 	Leader    uint64                 `protobuf:"varint,3,opt,name=leader,proto3" json:"leader,omitempty"`
-	// Rises with each election, also of the same node anew.
+	// Rises with each election, also of the same node anew, and is never used again, not even by a topic that is
+	// created under the name of a deleted one: whoever it fences may outlive the topic.
 	LeaderEpoch uint64 `protobuf:"varint,4,opt,name=leader_epoch,json=leaderEpoch,proto3" json:"leader_epoch,omitempty"`
 	// Rises with each change.
 	PartitionEpoch uint64 `protobuf:"varint,5,opt,name=partition_epoch,json=partitionEpoch,proto3" json:"partition_epoch,omitempty"`
@@ -2298,6 +2299,7 @@ type Export struct {
 	Partitions    []*Partition           `protobuf:"bytes,3,rep,name=partitions,proto3" json:"partitions,omitempty"`
 	Config        []*ConfigEntry         `protobuf:"bytes,4,rep,name=config,proto3" json:"config,omitempty"`
 	Digest        uint64                 `protobuf:"varint,5,opt,name=digest,proto3" json:"digest,omitempty"`
+	EpochFloor    uint64                 `protobuf:"varint,6,opt,name=epoch_floor,json=epochFloor,proto3" json:"epoch_floor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2367,14 +2369,23 @@ func (x *Export) GetDigest() uint64 {
 	return 0
 }
 
+func (x *Export) GetEpochFloor() uint64 {
+	if x != nil {
+		return x.EpochFloor
+	}
+	return 0
+}
+
 // SnapshotEnd closes a snapshot.
 type SnapshotEnd struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Nodes         uint64                 `protobuf:"varint,1,opt,name=nodes,proto3" json:"nodes,omitempty"`
-	Topics        uint64                 `protobuf:"varint,2,opt,name=topics,proto3" json:"topics,omitempty"`
-	Partitions    uint64                 `protobuf:"varint,3,opt,name=partitions,proto3" json:"partitions,omitempty"`
-	Config        uint64                 `protobuf:"varint,4,opt,name=config,proto3" json:"config,omitempty"`
-	Digest        uint64                 `protobuf:"varint,5,opt,name=digest,proto3" json:"digest,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Nodes      uint64                 `protobuf:"varint,1,opt,name=nodes,proto3" json:"nodes,omitempty"`
+	Topics     uint64                 `protobuf:"varint,2,opt,name=topics,proto3" json:"topics,omitempty"`
+	Partitions uint64                 `protobuf:"varint,3,opt,name=partitions,proto3" json:"partitions,omitempty"`
+	Config     uint64                 `protobuf:"varint,4,opt,name=config,proto3" json:"config,omitempty"`
+	Digest     uint64                 `protobuf:"varint,5,opt,name=digest,proto3" json:"digest,omitempty"`
+	// The highest leader epoch of any topic that was deleted.
+	EpochFloor    uint64 `protobuf:"varint,6,opt,name=epoch_floor,json=epochFloor,proto3" json:"epoch_floor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2440,6 +2451,13 @@ func (x *SnapshotEnd) GetConfig() uint64 {
 func (x *SnapshotEnd) GetDigest() uint64 {
 	if x != nil {
 		return x.Digest
+	}
+	return 0
+}
+
+func (x *SnapshotEnd) GetEpochFloor() uint64 {
+	if x != nil {
+		return x.EpochFloor
 	}
 	return 0
 }
@@ -2627,7 +2645,7 @@ const file_ringactor_metadata_metadata_proto_rawDesc = "" +
 	"\tGetDigest\"%\n" +
 	"\vStateDigest\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\x04R\x06digest\"\v\n" +
-	"\tGetExport\"\xfb\x01\n" +
+	"\tGetExport\"\x9c\x02\n" +
 	"\x06Export\x12.\n" +
 	"\x05nodes\x18\x01 \x03(\v2\x18.rivven.metadata.v1.NodeR\x05nodes\x121\n" +
 	"\x06topics\x18\x02 \x03(\v2\x19.rivven.metadata.v1.TopicR\x06topics\x12=\n" +
@@ -2635,7 +2653,9 @@ const file_ringactor_metadata_metadata_proto_rawDesc = "" +
 	"partitions\x18\x03 \x03(\v2\x1d.rivven.metadata.v1.PartitionR\n" +
 	"partitions\x127\n" +
 	"\x06config\x18\x04 \x03(\v2\x1f.rivven.metadata.v1.ConfigEntryR\x06config\x12\x16\n" +
-	"\x06digest\x18\x05 \x01(\x04R\x06digest\"\x8b\x01\n" +
+	"\x06digest\x18\x05 \x01(\x04R\x06digest\x12\x1f\n" +
+	"\vepoch_floor\x18\x06 \x01(\x04R\n" +
+	"epochFloor\"\xac\x01\n" +
 	"\vSnapshotEnd\x12\x14\n" +
 	"\x05nodes\x18\x01 \x01(\x04R\x05nodes\x12\x16\n" +
 	"\x06topics\x18\x02 \x01(\x04R\x06topics\x12\x1e\n" +
@@ -2643,7 +2663,9 @@ const file_ringactor_metadata_metadata_proto_rawDesc = "" +
 	"partitions\x18\x03 \x01(\x04R\n" +
 	"partitions\x12\x16\n" +
 	"\x06config\x18\x04 \x01(\x04R\x06config\x12\x16\n" +
-	"\x06digest\x18\x05 \x01(\x04R\x06digest*i\n" +
+	"\x06digest\x18\x05 \x01(\x04R\x06digest\x12\x1f\n" +
+	"\vepoch_floor\x18\x06 \x01(\x04R\n" +
+	"epochFloor*i\n" +
 	"\tNodeState\x12\x1a\n" +
 	"\x16NODE_STATE_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10NODE_STATE_ALIVE\x10\x01\x12\x15\n" +

@@ -32,7 +32,7 @@ func (s State) Query(request proto.Message) (proto.Message, error) {
 	case *ListConfig:
 		return s.listConfig(q), nil
 	case *GetDigest:
-		return &StateDigest{Digest: s.digest}, nil
+		return &StateDigest{Digest: s.Digest()}, nil
 	case *GetExport:
 		return s.export(), nil
 	}
@@ -89,7 +89,7 @@ func (s State) listConfig(q *ListConfig) *ConfigList {
 }
 
 func (s State) export() *Export {
-	e := &Export{Digest: s.digest}
+	e := &Export{Digest: s.Digest(), EpochFloor: s.epochFloor}
 	for n := range s.Nodes() {
 		e.Nodes = append(e.Nodes, n)
 	}

@@ -61,7 +61,7 @@ func (s State) WriteTo(w io.Writer) (int64, error) {
 func (s State) end() *SnapshotEnd {
 	return &SnapshotEnd{
 		Nodes: uint64(s.nodes.len()), Topics: uint64(s.topics.len()),
-		Partitions: uint64(s.partitions.len()), Config: uint64(s.config.len()), Digest: s.digest,
+		Partitions: uint64(s.partitions.len()), Config: uint64(s.config.len()), Digest: s.Digest(), EpochFloor: s.epochFloor,
 	}
 }
 
@@ -198,7 +198,7 @@ func StateFrom(e *Export) (State, error) {
 		return State{}, err
 	}
 	end := l.state.end()
-	end.Digest = e.GetDigest()
+	end.Digest, end.EpochFloor = e.GetDigest(), e.GetEpochFloor()
 	if err := l.verify(end); err != nil {
 		return State{}, err
 	}
@@ -216,7 +216,7 @@ func addAll[T any](l *loader, kind byte, records []T, add func(*loader, T) error
 
 // Equal reports whether two states hold the same records.
 func (s State) Equal(o State) bool {
-	if s.digest != o.digest {
+	if s.Digest() != o.Digest() {
 		return false
 	}
 	var a, b bytes.Buffer

@@ -19,6 +19,7 @@ type State struct {
 	partitions tree[partitionKey, *Partition]
 	config     tree[name, *ConfigEntry]
 	digest     uint64
+	epochFloor uint64 // the highest leader epoch of any topic that was deleted
 }
 
 type nodeKey uint64
@@ -97,9 +98,18 @@ func (s State) Config(key string) *ConfigEntry {
 // ConfigCount is the number of keys.
 func (s State) ConfigCount() int { return s.config.len() }
 
+// SameTable reports whether no command changed a node, a topic or a partition between the two states, of which one came
+// from the other by Apply.
+func (s State) SameTable(o State) bool {
+	return s.nodes.root == o.nodes.root && s.topics.root == o.topics.root && s.partitions.root == o.partitions.root
+}
+
 // Digest is the sum of the hashes of all records: two replicas at one log index
 // that differ in any record differ in it, but for chance of 2⁻⁶⁴.
-func (s State) Digest() uint64 { return s.digest }
+func (s State) Digest() uint64 {
+	const odd = 0x9e3779b97f4a7c15
+	return s.digest + s.epochFloor*odd
+}
 
 // MinFeatureLevel is the highest command level that every node that has not left can apply, and 0 before the first registers.
 func (s State) MinFeatureLevel() uint32 {

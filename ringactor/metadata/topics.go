@@ -64,7 +64,7 @@ func (s *State) assign(t *Topic, first uint32, assignments []*Assignment) error 
 			return refuse(ReasonNotInSync, "partition %s/%d: leader %d is not one of the replicas %v", t.Name, a.Partition, a.Leader, a.Replicas)
 		}
 		s.putPartition(&Partition{
-			Topic: t.Name, Partition: a.Partition, Leader: a.Leader, LeaderEpoch: 1, PartitionEpoch: 1,
+			Topic: t.Name, Partition: a.Partition, Leader: a.Leader, LeaderEpoch: s.epochFloor + 1, PartitionEpoch: s.epochFloor + 1,
 			LeaderGeneration: s.Node(a.Leader).Generation, Replicas: slices.Clone(a.Replicas), Isr: slices.Clone(a.Replicas),
 		})
 	}
@@ -102,6 +102,7 @@ func (s *State) deleteTopic(c *DeleteTopic) (proto.Message, error) {
 	}
 	view := s.view(t)
 	for _, p := range view.Partitions {
+		s.epochFloor = max(s.epochFloor, p.LeaderEpoch)
 		s.dropPartition(p.Topic, p.Partition)
 	}
 	s.dropTopic(t.Name)

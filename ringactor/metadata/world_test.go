@@ -105,6 +105,7 @@ func check(s State) error {
 	for _, c := range s.config.all() {
 		sum += recordHash(kindConfig, c)
 	}
+	sum += s.epochFloor * 0x9e3779b97f4a7c15
 	if sum != s.Digest() {
 		return fmt.Errorf("digest is %x, the records give %x", s.Digest(), sum)
 	}
@@ -113,7 +114,19 @@ func check(s State) error {
 
 // checkStep is what must hold between a state and the next.
 func checkStep(before, after State) error {
+	for p := range before.Partitions() {
+		now := after.Partition(p.Topic, p.Partition)
+		if now != nil && now.LeaderEpoch <= p.LeaderEpoch && !proto.Equal(now, p) && now.PartitionEpoch <= p.PartitionEpoch {
+			return fmt.Errorf("an epoch is used again: %v after %v", now, p)
+		}
+		if now == nil && after.epochFloor < p.LeaderEpoch {
+			return fmt.Errorf("epochs may be used again: floor %d after %v", after.epochFloor, p)
+		}
+	}
 	for p := range after.Partitions() {
+		if old := before.Partition(p.Topic, p.Partition); old == nil && p.LeaderEpoch <= before.epochFloor {
+			return fmt.Errorf("an epoch is used again: %v above floor %d", p, before.epochFloor)
+		}
 		old := before.Partition(p.Topic, p.Partition)
 		if old == nil || string(before.Topic(p.Topic).Id) != string(after.Topic(p.Topic).Id) {
 			continue

@@ -10,7 +10,7 @@
 //
 //  1. replicas on failed, left or unknown nodes leave the in-sync set, never below MinISR
 //  2. live replicas of partitions with ImmediateSync re-enter the in-sync set
-//  3. partitions whose leader is gone get an in-sync live one
+//  3. partitions whose leader is gone get an in-sync live one; a leader that restarted is elected anew
 //  4. partitions without replicas get them, and a leader
 //  5. leaders leave draining nodes, and with Config.BalanceLeaders they are evened out
 //

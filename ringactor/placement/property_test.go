@@ -54,6 +54,9 @@ func follow(t testing.TB, table []Partition, plan Plan) []Partition {
 			}
 		}
 		p.Replicas, p.ISR, p.Leader = m.Replicas, m.ISR, m.Leader
+		if m.Reason == LeaderRestarted || m.Reason == LeaderFailed || m.Reason == UncleanElection {
+			p.LeaderRestarted = false
+		}
 	}
 	if got := Digest(table); got != plan.Digest {
 		t.Fatalf("digest of the table is %x, the plan said %x", got, plan.Digest)
@@ -161,6 +164,9 @@ func drawWorld(rt *rapid.T, t testing.TB) ([]Partition, []Node) {
 		nodes[i].Status = rapid.SampledFrom([]Status{Failed, Left, Unreachable, Alive, Alive, Alive}).Draw(rt, "status")
 		nodes[i].Drain = rapid.IntRange(0, 4).Draw(rt, "drain") == 0
 	}
+	for i := range table {
+		table[i].LeaderRestarted = rapid.IntRange(0, 4).Draw(rt, "restarted") == 0
+	}
 	if rapid.Bool().Draw(rt, "forget") {
 		nodes = nodes[:len(nodes)-1]
 	}
@@ -184,6 +190,9 @@ func TestRepairKeepsTheRules(t *testing.T) {
 			}
 			if p.Leader != table[i].Leader && leader.Status != Alive {
 				rt.Fatalf("%+v moved to a %v leader", p, leader.Status)
+			}
+			if p.LeaderRestarted && leader.Status == Alive {
+				rt.Fatalf("%+v: a restarted leader keeps its epoch", p)
 			}
 			isStuck := slices.ContainsFunc(plan.Stuck, func(s Stuck) bool { return s.Topic == p.Topic && s.Index == p.Index })
 			if leader.gone() != isStuck {

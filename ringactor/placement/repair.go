@@ -10,6 +10,9 @@ func (s *solver) repair(i int) {
 	}
 	if s.gone(p.Leader) {
 		s.failover(p)
+	} else if n, ok := s.find(p.Leader); ok && p.LeaderRestarted && s.nodes[n].Status == Alive {
+		p.ISR = s.shrunk(p, p.Leader)
+		s.record(p, LeaderRestarted)
 	} else if isr := s.shrunk(p, p.Leader); len(isr) < len(p.ISR) {
 		p.ISR = isr
 		s.record(p, ReplicaFailed)

@@ -101,6 +101,8 @@ func parsePartition(t *testing.T, line string) Partition {
 			p.ISR = list
 		case "data":
 			p.ImmediateSync = false
+		case "restarted":
+			p.LeaderRestarted = true
 		case "unclean":
 			p.UncleanElection = true
 		}

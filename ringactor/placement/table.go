@@ -63,6 +63,8 @@ type Partition struct {
 	ImmediateSync bool
 	// UncleanElection lets a replica outside the in-sync set lead when nothing else is left.
 	UncleanElection bool
+	// LeaderRestarted says that the leader is another process than the one that was elected.
+	LeaderRestarted bool
 }
 
 // Config of a run.
@@ -85,6 +87,8 @@ const (
 	LeaderFailed
 	// UncleanElection elects a replica that was not in sync, for none was alive.
 	UncleanElection
+	// LeaderRestarted elects the same node again, so that the epoch fences its former process.
+	LeaderRestarted
 	// LeaderDrained moves leadership off a draining node.
 	LeaderDrained
 	// LeaderBalance moves leadership to even out the load.
@@ -104,6 +108,8 @@ func (r Reason) String() string {
 		return "leader failed"
 	case UncleanElection:
 		return "unclean election"
+	case LeaderRestarted:
+		return "leader restarted"
 	case LeaderDrained:
 		return "leader drains"
 	case LeaderBalance:
