@@ -1,0 +1,245 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"go.uber.org/zap"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/hupe1980/rivven-cluster/actors"
+)
+
+// DefaultTrustDomain is the SPIFFE trust domain where none is configured.
+const DefaultTrustDomain = "rivven"
+
+// Config is what a remote is made of. [Configure] makes one.
+type Config struct {
+	Host string
+	Port int // 0 takes a free one
+
+	identity      *Identity
+	trustDomain   string
+	tls           *TLS
+	dev           bool
+	advertise     string
+	advertiseGoss string
+	gossip        *hostPort
+	resolver      Resolver
+	transport     Transport
+	reserved      []reservedName
+	kinds         map[string]*actor.Props
+	serializers   []namedSerializer
+	limits        Limits
+	log           *zap.Logger
+	resetKey      *[32]byte
+	bulkRate      int
+	connAge       time.Duration
+	classes       classes
+}
+
+type hostPort struct {
+	host string
+	port int
+}
+
+type reservedName struct {
+	name  string
+	types []proto.Message
+}
+
+type namedSerializer struct {
+	name string
+	Serializer
+}
+
+// ConfigOption changes a Config.
+type ConfigOption func(*Config)
+
+// Resolver turns a host name into addresses; literal addresses never reach it.
+type Resolver func(ctx context.Context, host string) ([]netip.Addr, error)
+
+// Identity is who this node is.
+type Identity struct {
+	NodeID      uint64 // never 0; the certificate must name the same
+	Name        string
+	ClusterID   string // empty on a node that belongs to no cluster yet
+	DirectoryID actors.ID
+	Generation  uint64 // of this process: higher than any before it
+}
+
+// Limits bound what a remote holds. Zero fields take the default.
+type Limits struct {
+	// Queued bytes for each peer: Default 32 MiB, Control 8 MiB, Append 64 MiB, Bulk 16 MiB, Datagram 256 KiB. What
+	// comes on top goes to dead letters.
+	DefaultBytes, ControlBytes, AppendBytes, BulkBytes, DatagramBytes int
+	Peers       int // addresses that are known at a time, default 1024; messages to more go to dead letters
+	Watches     int // watches for each peer and direction, default 65536; more are answered with AddressTerminated
+	HalfOpen    int // connections without a Hello yet, default 128; the oldest gives way
+	Connections int // accepted connections, default 4096; more are refused
+}
+
+// Configure makes the configuration of a remote that listens on host and port.
+func Configure(host string, port int, options ...ConfigOption) *Config {
+	c := &Config{Host: host, Port: port, kinds: make(map[string]*actor.Props), connAge: time.Hour}
+	for _, option := range options {
+		option(c)
+	}
+	return c
+}
+
+// WithTLS says where certificates are read. Exactly one of WithTLS and [WithDevTLS] is needed, unless
+// [WithTransport] replaces QUIC.
+func WithTLS(t TLS) ConfigOption { return func(c *Config) { c.tls = &t } }
+
+// WithDevTLS makes certificates on the spot, from a CA key that everybody knows. It works between processes on one
+// machine and refuses to bind to, or dial, anything but loopback.
+func WithDevTLS() ConfigOption { return func(c *Config) { c.dev = true } }
+
+// WithIdentity says who this node is. Without it the node id is the certificate's, the rest is made up, and the
+// cluster id is the trust domain.
+func WithIdentity(id Identity) ConfigOption { return func(c *Config) { c.identity = &id } }
+
+// WithAdvertise sets the addresses, host:port, that peers dial: main, which PIDs carry, and gossip. Empty ones, and a
+// port 0 in either, are filled from what was bound.
+func WithAdvertise(main, gossip string) ConfigOption {
+	return func(c *Config) { c.advertise, c.advertiseGoss = main, gossip }
+}
+
+// WithAdvertisedHost sets the main address alone, by protoactor's name for it.
+func WithAdvertisedHost(address string) ConfigOption {
+	return func(c *Config) { c.advertise = address }
+}
+
+// WithGossip gives datagram connections a UDP socket of their own; without it they share the main one.
+func WithGossip(host string, port int) ConfigOption {
+	return func(c *Config) { c.gossip = &hostPort{host, port} }
+}
+
+// WithResolver replaces the system's name resolution.
+func WithResolver(r Resolver) ConfigOption { return func(c *Config) { c.resolver = r } }
+
+// WithTrustDomain sets the SPIFFE trust domain, the cluster's name; default "rivven".
+func WithTrustDomain(name string) ConfigOption { return func(c *Config) { c.trustDomain = name } }
+
+// WithTransport replaces QUIC.
+func WithTransport(t Transport) ConfigOption { return func(c *Config) { c.transport = t } }
+
+// WithReserved lists the message types that a reserved name takes from the wire; a name that ends with "/" stands for
+// every name that begins so. Each use adds to what was there. What a reserved name gets comes as *actors.Inbound.
+func WithReserved(name string, types ...proto.Message) ConfigOption {
+	return func(c *Config) { c.reserved = append(c.reserved, reservedName{name, types}) }
+}
+
+// WithKinds adds kinds that peers may spawn here.
+func WithKinds(kinds ...*ActorKind) ConfigOption {
+	return func(c *Config) {
+		for _, k := range kinds {
+			c.kinds[k.Kind] = k.Props
+		}
+	}
+}
+
+// WithSerializer adds a serializer for messages that are no proto.Message; the first that names a message's type
+// takes it. Both sides need it under the same name.
+func WithSerializer(name string, s Serializer) ConfigOption {
+	return func(c *Config) { c.serializers = append(c.serializers, namedSerializer{name, s}) }
+}
+
+// WithLimits sets bounds.
+func WithLimits(l Limits) ConfigOption { return func(c *Config) { c.limits = l } }
+
+// WithLogger sets the logger; the default is the actor system's.
+func WithLogger(log *zap.Logger) ConfigOption { return func(c *Config) { c.log = log } }
+
+// WithStatelessResetKey sets the key that outlives this process: with it a restarted node tells its peers at their
+// first packet that it forgot their connections, and without it they wait for a timeout.
+func WithStatelessResetKey(key [32]byte) ConfigOption {
+	return func(c *Config) { c.resetKey = &key }
+}
+
+// WithBulkRate limits what the lane Bulk sends to each peer, in bytes per second; 0 means no limit.
+func WithBulkRate(bytesPerSecond int) ConfigOption {
+	return func(c *Config) { c.bulkRate = bytesPerSecond }
+}
+
+// WithConnectionAge sets how long a connection lives before it is renewed in good order, so that new certificates
+// take effect; default one hour, up to a tenth more at random.
+func WithConnectionAge(d time.Duration) ConfigOption { return func(c *Config) { c.connAge = d } }
+
+// Address returns host and port as configured.
+func (c *Config) Address() string { return net.JoinHostPort(c.Host, strconv.Itoa(c.Port)) }
+
+func (l *Limits) setDefaults() {
+	for _, f := range []struct {
+		field *int
+		value int
+	}{
+		{&l.DefaultBytes, 32 << 20},
+		{&l.ControlBytes, 8 << 20},
+		{&l.AppendBytes, 64 << 20},
+		{&l.BulkBytes, 16 << 20},
+		{&l.DatagramBytes, 256 << 10},
+		{&l.Peers, 1024},
+		{&l.Watches, 65536},
+		{&l.HalfOpen, 128},
+		{&l.Connections, 4096},
+	} {
+		if *f.field == 0 {
+			*f.field = f.value
+		}
+	}
+}
+
+func (l *Limits) queued(class actors.Class) int {
+	switch class {
+	case actors.Control:
+		return l.ControlBytes
+	case actors.Append:
+		return l.AppendBytes
+	case actors.Bulk:
+		return l.BulkBytes
+	case actors.Datagram:
+		return l.DatagramBytes
+	}
+	return l.DefaultBytes
+}
+
+func (c *Config) validate() error {
+	var errs []error
+	if c.Port < 0 || c.Port > 65535 {
+		errs = append(errs, fmt.Errorf("port %d is not between 0 and 65535", c.Port))
+	}
+	if c.transport == nil && (c.tls == nil) == !c.dev {
+		errs = append(errs, errors.New("need exactly one of WithTLS and WithDevTLS"))
+	}
+	if c.identity != nil && c.identity.NodeID == 0 {
+		errs = append(errs, errors.New("node id 0 in WithIdentity: ids start at 1"))
+	}
+	if c.transport != nil && c.identity == nil {
+		errs = append(errs, errors.New("WithTransport needs WithIdentity: there is no certificate to take the node id from"))
+	}
+	if c.advertise == "" && c.transport == nil && unspecified(c.Host) {
+		errs = append(errs, fmt.Errorf("%s is no address that peers can dial: set one with WithAdvertise", c.Address()))
+	}
+	for _, r := range c.reserved {
+		if len(r.types) == 0 {
+			errs = append(errs, fmt.Errorf("WithReserved(%q) lists no message type", r.name))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func unspecified(host string) bool {
+	if host == "" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsUnspecified()
+}

@@ -1,0 +1,107 @@
+package remote
+
+import (
+	"fmt"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/hupe1980/rivven-cluster/actors"
+)
+
+const (
+	readBufferMin = 4 << 10
+	readBufferMax = 64 << 10 // a larger one, for a large frame, is let go with it
+	lengthBytes   = 5
+)
+
+// Deframer cuts the bytes of one lane into frames. Its buffer grows only as bytes arrive. Not safe for concurrent use.
+type Deframer struct {
+	in         Inbox
+	limit      int
+	buf        []byte
+	start, end int
+	frames     uint64
+}
+
+// NewDeframer makes one that hands frames of a class to in.
+func NewDeframer(class actors.Class, in Inbox) *Deframer {
+	return &Deframer{in: in, limit: FrameLimit(class)}
+}
+
+// Feed takes bytes that were received; its error ends the connection.
+func (d *Deframer) Feed(p []byte) error {
+	for len(p) > 0 {
+		n := copy(d.space(), p)
+		p = p[n:]
+		if err := d.advance(n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// space returns where to put the next bytes, never empty.
+func (d *Deframer) space() []byte {
+	switch {
+	case d.start == d.end:
+		d.start, d.end = 0, 0
+		if len(d.buf) > readBufferMax {
+			d.buf = nil
+		}
+	case d.end == len(d.buf) && d.start > 0:
+		d.end = copy(d.buf, d.buf[d.start:d.end])
+		d.start = 0
+	}
+	if d.end == len(d.buf) {
+		grown := make([]byte, max(readBufferMin, 2*len(d.buf)))
+		copy(grown, d.buf[:d.end])
+		d.buf = grown
+	}
+	return d.buf[d.end:]
+}
+
+// advance takes n bytes that were put into space.
+func (d *Deframer) advance(n int) error {
+	d.end += n
+	// A full buffer says that more is coming than it takes: the next read gets a larger one.
+	if full := d.end == len(d.buf); full && len(d.buf) < readBufferMax {
+		defer d.widen()
+	}
+	for d.start < d.end {
+		length, n := protowire.ConsumeVarint(d.buf[d.start:d.end])
+		if n < 0 {
+			if d.end-d.start >= lengthBytes {
+				return protocolError("a frame's length can't be read")
+			}
+			return nil
+		}
+		if length > uint64(d.limit) {
+			return &CloseError{Code: CodeFrameTooLarge, Reason: fmt.Sprintf("a frame of %d bytes: at most %d", length, d.limit)}
+		}
+		if d.end-d.start-n < int(length) {
+			return nil
+		}
+		body := d.buf[d.start+n : d.start+n+int(length)]
+		d.start += n + int(length)
+		d.frames++
+		if err := d.in.Receive(body); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *Deframer) widen() {
+	grown := make([]byte, 2*len(d.buf))
+	d.end = copy(grown, d.buf[d.start:d.end])
+	d.start = 0
+	d.buf = grown
+}
+
+// partial reports whether a frame has begun and not ended, and how many ended before it.
+func (d *Deframer) partial() (bool, uint64) { return d.start < d.end, d.frames }
+
+// appendLength returns a frame behind its length.
+func appendLength(frame []byte) []byte {
+	return append(protowire.AppendVarint(make([]byte, 0, len(frame)+lengthBytes), uint64(len(frame))), frame...)
+}

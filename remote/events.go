@@ -1,0 +1,123 @@
+package remote
+
+import (
+	"errors"
+	"net"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"go.uber.org/zap"
+
+	"github.com/hupe1980/rivven-cluster/actors"
+)
+
+// Messages between a transport, the actor "remote" and its children. All are local.
+type (
+	listening struct{}
+	// needed asks for a connection to a peer.
+	needed struct {
+		peer *peer
+		kind Kind
+	}
+	accepted   struct{ conn Conn }
+	dialed     struct {
+		dial uint64
+		conn Conn
+	}
+	dialFailed struct {
+		dial uint64
+		err  error
+	}
+	greeted struct {
+		conn  Conn
+		frame []byte
+	}
+	drained struct{ conn Conn }
+	closed  struct {
+		conn Conn
+		err  error
+	}
+	// helloTimeout ends an accepted connection that said no Hello.
+	helloTimeout struct{ conn uint64 }
+
+	// cameIn hands an accepted connection with a valid Hello to its session.
+	cameIn struct {
+		conn Conn
+		info *actors.PeerInfo
+	}
+	// resolve is a question for who lives at a session's address.
+	resolve struct {
+		spelled string
+		expect  uint64
+		asker   *actor.PID
+	}
+	verdict struct {
+		node  uint64
+		alive bool
+	}
+	// rehello makes sessions come back with the node's new Hello.
+	rehello struct{}
+	sayGoodbye struct{}
+
+	// Messages of a session to the manager.
+	dialing struct {
+		dial uint64
+		peer *peer
+	}
+	owned struct {
+		conn Conn
+		peer *peer
+	}
+	wentUp struct {
+		peer *peer
+		info *actors.PeerInfo
+	}
+	wentDown struct {
+		peer   *peer
+		info   *actors.PeerInfo
+		reason string
+	}
+	forgotten    struct{ peer *peer }
+	sessionDrain struct {
+		peer         *peer
+		acknowledged bool
+	}
+	drainTimeout struct{}
+)
+
+// events turns what a transport says into messages for the actor "remote".
+type events struct{ core *core }
+
+func (e *events) post(msg any)                      { e.core.system.Root.Send(e.core.manager, msg) }
+func (e *events) Accepted(c Conn)                   { e.post(&accepted{c}) }
+func (e *events) Dialed(dial uint64, c Conn)        { e.post(&dialed{dial, c}) }
+func (e *events) DialFailed(dial uint64, err error) { e.post(&dialFailed{dial, err}) }
+func (e *events) Greeting(c Conn, frame []byte)     { e.post(&greeted{c, frame}) }
+func (e *events) Drained(c Conn)                    { e.post(&drained{c}) }
+func (e *events) Closed(c Conn, err error)          { e.post(&closed{c, err}) }
+
+func (e *events) Refused(remote string, err error) {
+	host, _, splitErr := net.SplitHostPort(remote)
+	if splitErr != nil {
+		host = remote
+	}
+	e.core.logRefusal(0, host, &CloseError{Code: CodeCertificate, Reason: err.Error()})
+}
+
+// need asks for a connection, from any goroutine.
+func (c *core) need(p *peer, kind Kind) { c.system.Root.Send(c.manager, &needed{p, kind}) }
+
+func refusalFields(node uint64, remote string, err *CloseError) []zap.Field {
+	fields := []zap.Field{zap.String("code", err.Code.String()), zap.String("reason", err.Reason), zap.Bool("by_peer", err.Remote)}
+	if node != 0 {
+		fields = append(fields, zap.Uint64("node_id", node))
+	}
+	return append(fields, zap.String("remote_address", remote))
+}
+
+func refusalOf(err error) (*CloseError, bool) {
+	var c *CloseError
+	if errors.As(err, &c) && c.Code.refusal() {
+		return c, true
+	}
+	return nil, false
+}

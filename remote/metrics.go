@@ -1,0 +1,117 @@
+package remote
+
+import (
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/hupe1980/rivven-cluster/actors"
+)
+
+type metrics struct {
+	sent, received, sentBytes, receivedBytes [actors.Classes]actors.Counter
+	overflows                                [actors.Classes]actors.Counter
+	deadLetters                              actors.Counter
+	refusedFrames                            actors.Counter
+	refusedConns                             actors.Counter
+	unknownTypes                             actors.Counter
+	deliveryPanics                           actors.Counter
+	watchOverflows                           actors.Counter
+	dials, dialFailures                      actors.Counter
+	connected                                actors.Gauge
+}
+
+func newMetrics(m actors.Metrics) metrics {
+	var r metrics
+	for class := actors.Class(0); class < actors.Classes; class++ {
+		label := class.String()
+		r.sent[class] = m.Counter("rivven_remote_sent_messages_total", "Messages handed to a connection.", "class", label)
+		r.received[class] = m.Counter("rivven_remote_received_messages_total", "Messages that came from peers.", "class", label)
+		r.sentBytes[class] = m.Counter("rivven_remote_sent_bytes_total", "Bytes of frames handed to a connection.", "class", label)
+		r.receivedBytes[class] = m.Counter("rivven_remote_received_bytes_total", "Bytes of frames that came from peers.", "class", label)
+		r.overflows[class] = m.Counter("rivven_remote_overflows_total", "Messages that found their queue full.", "class", label)
+	}
+	r.deadLetters = m.Counter("rivven_remote_dead_letters_total", "Messages to peers that were not sent.")
+	r.refusedFrames = m.Counter("rivven_remote_refused_frames_total", "Messages from peers that their target may not get from the wire.")
+	r.refusedConns = m.Counter("rivven_remote_refused_connections_total", "Connections that were refused here.")
+	r.unknownTypes = m.Counter("rivven_remote_unknown_types_total", "Messages from peers of a type that is unknown here, or unreadable.")
+	r.deliveryPanics = m.Counter("rivven_remote_delivery_panics_total", "Panics while a peer's message was handed to its target.")
+	r.watchOverflows = m.Counter("rivven_remote_watch_overflows_total", "Watches beyond the limit, answered with AddressTerminated.")
+	r.dials = m.Counter("rivven_remote_dials_total", "Connection attempts.")
+	r.dialFailures = m.Counter("rivven_remote_dial_failures_total", "Connection attempts that failed.")
+	r.connected = m.Gauge("rivven_remote_connected_peers", "Peers with a session.")
+	return r
+}
+
+// refusals sees to it that each reason between two nodes is logged once, and not at every attempt.
+type refusals struct {
+	mu   sync.Mutex
+	seen map[refusal]struct{}
+	// order forgets the oldest beyond refusalsMax.
+	order []refusal
+}
+
+type refusal struct {
+	who  string
+	code Code
+}
+
+const refusalsMax = 256
+
+func (r *refusals) first(who string, code Code) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	key := refusal{who, code}
+	if _, ok := r.seen[key]; ok {
+		return false
+	}
+	if r.seen == nil {
+		r.seen = make(map[refusal]struct{})
+	}
+	if len(r.order) == refusalsMax {
+		delete(r.seen, r.order[0])
+		r.order = append(r.order[:0], r.order[1:]...)
+	}
+	r.seen[key] = struct{}{}
+	r.order = append(r.order, key)
+	return true
+}
+
+// forget lets the reasons between here and who be logged again.
+func (r *refusals) forget(who string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	kept := r.order[:0]
+	for _, key := range r.order {
+		if key.who == who {
+			delete(r.seen, key)
+		} else {
+			kept = append(kept, key)
+		}
+	}
+	r.order = kept
+}
+
+// limitedLog writes at most one line each interval of the boot clock, with the number of what it left out.
+type limitedLog struct {
+	mu     sync.Mutex
+	next   time.Duration
+	missed int
+}
+
+const logInterval = 10 * time.Second
+
+func (l *limitedLog) warn(c *core, message string, fields ...zap.Field) {
+	now := c.env.Boot()
+	l.mu.Lock()
+	if now < l.next {
+		l.missed++
+		l.mu.Unlock()
+		return
+	}
+	missed := l.missed
+	l.next, l.missed = now+logInterval, 0
+	l.mu.Unlock()
+	c.log.Warn(message, append(fields, zap.Int("not_logged", missed))...)
+}

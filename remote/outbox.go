@@ -1,0 +1,283 @@
+package remote
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"go.uber.org/zap"
+
+	"github.com/hupe1980/rivven-cluster/actors"
+)
+
+// outbox is the queue of one class to one peer. It outlives connections: what no connection took yet goes with the
+// next. Senders append from any goroutine; the connection that is bound drains it.
+type outbox struct {
+	peer  *peer
+	class actors.Class
+	limit int
+	full  limitedLog
+
+	mu       sync.Mutex
+	queue    []item
+	bytes    int // of queue and of what a drain holds
+	refusing bool
+	asked    bool // the session knows that a connection is wanted
+	wake     func()
+
+	// drainMu orders drains; it is taken before mu.
+	drainMu sync.Mutex
+	current *drain
+	batch   []item
+	next    int
+}
+
+type outcome uint8
+
+const (
+	queued outcome = iota
+	refused
+	overflown
+)
+
+func (o *outbox) enqueue(it item) outcome {
+	cost := it.cost()
+	o.mu.Lock()
+	if o.refusing {
+		o.mu.Unlock()
+		return refused
+	}
+	if o.bytes+cost > o.limit {
+		o.mu.Unlock()
+		return overflown
+	}
+	o.queue = append(o.queue, it)
+	o.bytes += cost
+	wake, first := o.wake, len(o.queue) == 1
+	ask := wake == nil && !o.asked
+	if ask {
+		o.asked = true
+	}
+	o.mu.Unlock()
+	if first && wake != nil {
+		wake()
+	}
+	if ask {
+		o.peer.core.need(o.peer, kindOf(o.class))
+	}
+	return queued
+}
+
+// attach makes a drain for a connection; the one before it gets nothing more.
+func (o *outbox) attach(encoder *encoder) *drain {
+	o.drainMu.Lock()
+	defer o.drainMu.Unlock()
+	d := &drain{outbox: o, encoder: encoder}
+	o.current = d
+	o.mu.Lock()
+	o.wake, o.asked = nil, true
+	o.mu.Unlock()
+	return d
+}
+
+// detach ends the current drain. Where again is set, the next message asks for a connection.
+func (o *outbox) detach(again bool) {
+	o.drainMu.Lock()
+	defer o.drainMu.Unlock()
+	o.current = nil
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.wake, o.asked = nil, !again
+}
+
+// refuse sets whether messages are turned away, and returns what waited when they are from now on.
+func (o *outbox) refuse(on bool) []item {
+	o.drainMu.Lock()
+	defer o.drainMu.Unlock()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.refusing = on
+	if !on {
+		return nil
+	}
+	return o.takeLocked()
+}
+
+// stop turns new messages away and keeps what waits.
+func (o *outbox) stop() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.refusing = true
+}
+
+func (o *outbox) takeLocked() []item {
+	waiting := append(append([]item(nil), o.batch[o.next:]...), o.queue...)
+	clear(o.batch)
+	clear(o.queue)
+	o.batch, o.queue, o.next, o.bytes = o.batch[:0], o.queue[:0], 0, 0
+	return waiting
+}
+
+// takeAll returns what waits and leaves the queue open.
+func (o *outbox) takeAll() []item {
+	o.drainMu.Lock()
+	defer o.drainMu.Unlock()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.takeLocked()
+}
+
+func (o *outbox) empty() bool {
+	o.drainMu.Lock()
+	defer o.drainMu.Unlock()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.queue) == 0 && o.next == len(o.batch)
+}
+
+// drain is an outbox as one connection empties it.
+type drain struct {
+	outbox  *outbox
+	encoder *encoder
+}
+
+const fillBytes = 32 << 10
+
+func (d *drain) Bind(wake func()) {
+	o := d.outbox
+	o.drainMu.Lock()
+	current := o.current == d
+	waiting := false
+	if current {
+		o.mu.Lock()
+		o.wake = wake
+		waiting = len(o.queue) > 0 || o.next < len(o.batch)
+		o.mu.Unlock()
+	}
+	o.drainMu.Unlock()
+	if waiting {
+		wake()
+	}
+}
+
+func (d *drain) Fill(dst []byte) []byte {
+	o := d.outbox
+	o.drainMu.Lock()
+	defer o.drainMu.Unlock()
+	if o.current != d {
+		return dst
+	}
+	start, freed, sent := len(dst), 0, 0
+	datagram := o.class == actors.Datagram
+	for len(dst)-start < fillBytes {
+		if o.next == len(o.batch) && !o.swap() {
+			break
+		}
+		it := &o.batch[o.next]
+		o.next++
+		freed += it.cost()
+		before := len(dst)
+		dst = d.encode(dst, it)
+		*it = item{}
+		if len(dst) > before {
+			sent++
+			if datagram {
+				break
+			}
+		}
+	}
+	if freed > 0 {
+		o.mu.Lock()
+		o.bytes -= freed
+		o.mu.Unlock()
+		m := &o.peer.core.metrics
+		m.sent[o.class].Add(uint64(sent))
+		m.sentBytes[o.class].Add(uint64(len(dst) - start))
+	}
+	return dst
+}
+
+// swap takes the queue for the empty batch; both keep their memory unless a burst made it large.
+func (o *outbox) swap() bool {
+	const keep = 16384
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.queue) == 0 {
+		return false
+	}
+	free := o.batch[:0]
+	if cap(free) > keep {
+		free = nil
+	}
+	o.batch, o.queue, o.next = o.queue, free, 0
+	return true
+}
+
+func (d *drain) encode(dst []byte, it *item) []byte {
+	p := d.outbox.peer
+	if p.blank.Load() && !it.passesBlank() {
+		p.core.dead(p, it, "one of the two nodes belongs to no cluster yet")
+		return dst
+	}
+	var err error
+	before := len(dst)
+	if d.encoder.intern {
+		dst, err = d.encoder.append(dst, it)
+	} else {
+		dst, err = d.encoder.appendBody(dst, it)
+	}
+	if err != nil {
+		p.core.notSent.warn(p.core, "message not sent", zap.String("peer", p.address), zap.String("type", typeText(it.msg)), zap.Error(err))
+		p.core.dead(p, it, err.Error())
+		return dst[:before]
+	}
+	return dst
+}
+
+// passesBlank reports whether an item may go between nodes of which one belongs to no cluster: bootstrap, and answers.
+func (it *item) passesBlank() bool {
+	return it.kind == Frame_HEARTBEAT || it.kind == Frame_MESSAGE && passesBlank(it.target.Id)
+}
+
+func passesBlank(target string) bool { return target == actors.NameBootstrap || transient(target) }
+
+// dead ends a message that is not sent: its sender is answered, and watchers learn that the address is gone.
+func (c *core) dead(p *peer, it *item, reason string) {
+	c.metrics.deadLetters.Add(1)
+	switch it.kind {
+	case Frame_MESSAGE:
+		var message any = it.msg
+		if it.sender != nil {
+			message = &actor.MessageEnvelope{Header: it.headers, Message: it.msg, Sender: it.sender}
+		}
+		c.system.DeadLetter.SendUserMessage(it.target, message)
+	case Frame_WATCH:
+		c.terminate(p, it.sender.Id, it.target.Id, actor.TerminatedReason_AddressTerminated)
+	case Frame_STOP:
+		c.log.Debug("stop not sent", zap.String("peer", p.address), zap.String("target", it.target.Id), zap.String("reason", reason))
+	}
+}
+
+// terminate tells a watcher here that who it watches at a peer has ended, unless it was told before.
+func (c *core) terminate(p *peer, watcher, target string, why actor.TerminatedReason) {
+	who := p.watches.takeOut(watcher, target)
+	if who == nil {
+		return
+	}
+	c.deliverSystem(watcher, &actor.Terminated{Who: who, Why: why})
+}
+
+func (c *core) deliverSystem(id string, message any) {
+	defer c.recovered(id)
+	process, ok := c.system.ProcessRegistry.GetLocal(id)
+	if ok {
+		process.SendSystemMessage(c.system.NewLocalPID(id), message)
+	}
+}
+
+func (c *core) recovered(target string) {
+	if reason := recover(); reason != nil {
+		c.metrics.deliveryPanics.Add(1)
+		c.log.Error("delivery panicked", zap.String("target", target), zap.String("reason", fmt.Sprint(reason)))
+	}
+}

@@ -1,0 +1,202 @@
+package remote
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// TLS is where a remote reads its certificates. Both are called at each handshake, from many goroutines, so what
+// they return may change without a restart; connections are renewed every hour (see [WithConnectionAge]).
+type TLS struct {
+	// Roots are the CAs that peers' certificates must descend from. System roots are never used.
+	Roots func() (*x509.CertPool, error)
+	// Certificate is this node's own, with the SPIFFE id spiffe://<trust domain>/node/<id> among its URIs.
+	Certificate func() (*tls.Certificate, error)
+}
+
+// TLSFiles reads CA, certificate and key from PEM files, and again when one of them has changed. While the new
+// ones can't be read, the last good ones stay in use.
+func TLSFiles(ca, certificate, key string) TLS {
+	roots := &reloaded[*x509.CertPool]{files: []string{ca}, load: func() (*x509.CertPool, error) {
+		b, err := os.ReadFile(ca)
+		if err != nil {
+			return nil, err
+		}
+		pool := x509.NewCertPool()
+		if !pool.AppendCertsFromPEM(b) {
+			return nil, fmt.Errorf("%s has no certificate in PEM", ca)
+		}
+		return pool, nil
+	}}
+	pair := &reloaded[*tls.Certificate]{files: []string{certificate, key}, load: func() (*tls.Certificate, error) {
+		pair, err := tls.LoadX509KeyPair(certificate, key)
+		if err != nil {
+			return nil, fmt.Errorf("certificate %s with key %s: %w", certificate, key, err)
+		}
+		return &pair, nil
+	}}
+	return TLS{Roots: roots.get, Certificate: pair.get}
+}
+
+// StaticTLS serves one CA pool and one certificate for good.
+func StaticTLS(roots *x509.CertPool, certificate *tls.Certificate) TLS {
+	return TLS{
+		Roots:       func() (*x509.CertPool, error) { return roots, nil },
+		Certificate: func() (*tls.Certificate, error) { return certificate, nil },
+	}
+}
+
+type reloaded[T any] struct {
+	files []string
+	load  func() (T, error)
+
+	mu     sync.Mutex
+	stamps []fileStamp
+	good   T
+	loaded bool
+}
+
+type fileStamp struct {
+	modified time.Time
+	size     int64
+}
+
+func (r *reloaded[T]) get() (T, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	stamps := make([]fileStamp, len(r.files))
+	changed := !r.loaded
+	for i, file := range r.files {
+		if info, err := os.Stat(file); err == nil {
+			stamps[i] = fileStamp{info.ModTime(), info.Size()}
+		}
+		changed = changed || stamps[i] != r.stamps[i]
+	}
+	if !changed {
+		return r.good, nil
+	}
+	value, err := r.load()
+	if err != nil {
+		if r.loaded {
+			return r.good, nil
+		}
+		return value, err
+	}
+	r.good, r.stamps, r.loaded = value, stamps, true
+	return value, nil
+}
+
+// CertificateError says why a peer's certificate was not accepted.
+type CertificateError struct {
+	Subject string // as the certificate claims
+	Reason  string
+}
+
+func (e *CertificateError) Error() string {
+	return fmt.Sprintf("certificate of %s refused: %s", e.Subject, e.Reason)
+}
+
+// verifyPeer checks a chain against roots and trust domain, and the node against expect unless that is zero.
+func verifyPeer(chain []*x509.Certificate, roots *x509.CertPool, trustDomain string, expect uint64, now time.Time) (uint64, error) {
+	if len(chain) == 0 {
+		return 0, &CertificateError{Subject: "an unknown peer", Reason: "none was presented"}
+	}
+	leaf := chain[0]
+	subject := describe(leaf)
+	intermediates := x509.NewCertPool()
+	for _, c := range chain[1:] {
+		intermediates.AddCert(c)
+	}
+	_, err := leaf.Verify(x509.VerifyOptions{
+		Roots: roots, Intermediates: intermediates, CurrentTime: now,
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+	})
+	if err != nil {
+		return 0, &CertificateError{Subject: subject, Reason: err.Error()}
+	}
+	domain, node, err := nodeOf(leaf)
+	switch {
+	case err != nil:
+		return 0, &CertificateError{Subject: subject, Reason: err.Error()}
+	case domain != trustDomain:
+		return 0, &CertificateError{Subject: subject, Reason: fmt.Sprintf("its trust domain is %q, not %q", domain, trustDomain)}
+	case expect != 0 && node != expect:
+		return 0, &CertificateError{Subject: subject, Reason: fmt.Sprintf("it names node %d, and node %d was expected", node, expect)}
+	}
+	return node, nil
+}
+
+func describe(c *x509.Certificate) string {
+	for _, uri := range c.URIs {
+		if uri.Scheme == "spiffe" {
+			return quoteShort(uri.String())
+		}
+	}
+	return quoteShort(c.Subject.CommonName)
+}
+
+func quoteShort(s string) string {
+	const most = 128
+	if len(s) > most {
+		s = s[:most] + "…"
+	}
+	return strconv.Quote(s)
+}
+
+func spiffeID(trustDomain string, node uint64) *url.URL {
+	return &url.URL{Scheme: "spiffe", Host: trustDomain, Path: "/node/" + strconv.FormatUint(node, 10)}
+}
+
+// CertifiedNode returns trust domain and node id of a node's certificate.
+func CertifiedNode(c *tls.Certificate) (trustDomain string, node uint64, err error) {
+	leaf := c.Leaf
+	if leaf == nil {
+		if len(c.Certificate) == 0 {
+			return "", 0, errors.New("the certificate is empty")
+		}
+		if leaf, err = x509.ParseCertificate(c.Certificate[0]); err != nil {
+			return "", 0, err
+		}
+	}
+	return nodeOf(leaf)
+}
+
+func nodeOf(c *x509.Certificate) (trustDomain string, node uint64, err error) {
+	if len(c.URIs) != 1 || c.URIs[0].Scheme != "spiffe" {
+		return "", 0, errors.New("it has no SPIFFE id (want exactly one URI spiffe://<cluster>/node/<id>)")
+	}
+	uri := c.URIs[0]
+	id, ok := strings.CutPrefix(uri.Path, "/node/")
+	if !ok {
+		return "", 0, fmt.Errorf("its SPIFFE id %s names no node", quoteShort(uri.String()))
+	}
+	node, err = strconv.ParseUint(id, 10, 64)
+	if err != nil || node == 0 || strconv.FormatUint(node, 10) != id {
+		return "", 0, fmt.Errorf("its SPIFFE id %s has no node number", quoteShort(uri.String()))
+	}
+	return uri.Host, node, nil
+}
+
+func caTrustDomain(c *x509.Certificate) (string, bool) {
+	domain, ok := strings.CutSuffix(c.Subject.CommonName, " CA")
+	return domain, ok && checkTrustDomain(domain) == nil
+}
+
+// checkTrustDomain takes what SPIFFE allows: lower-case letters, digits, dots, dashes and underscores.
+func checkTrustDomain(name string) error {
+	bad := func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '.' && r != '-' && r != '_'
+	}
+	if name == "" || len(name) > 255 || strings.ContainsFunc(name, bad) {
+		return fmt.Errorf("trust domain %s: want 1 to 255 of a-z, 0-9, dot, dash and underscore", quoteShort(name))
+	}
+	return nil
+}
