@@ -98,7 +98,7 @@ func (g *group) Receive(ctx actor.Context) {
 		g.guarded(ctx, func() { g.flush(ctx) })
 	case *tick:
 		if g.phase == running {
-			ctx.Send(ctx.Sender(), &tickDone{})
+			ctx.Request(ctx.Sender(), &tickDone{})
 			g.guarded(ctx, func() { g.tick(ctx, m.At) })
 		}
 	case *reopen:

@@ -1,0 +1,106 @@
+package raftactor
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/hupe1980/rivven-cluster/actors/consensus"
+)
+
+func (n *node) propose(format string, args ...any) any {
+	n.w.t.Helper()
+	return n.await(consensus.NewPropose(text(format, args...)))
+}
+
+// set proposes until it is acknowledged; what had no effect is tried again.
+func (n *node) set(key, value string) {
+	n.w.t.Helper()
+	for range 100 {
+		_, err := consensus.Result[*wrapperspb.StringValue](n.propose("set %s %s", key, value), nil)
+		switch {
+		case err == nil:
+			return
+		case errors.Is(err, consensus.ErrNotLeader), errors.Is(err, consensus.ErrDropped):
+			n.w.run(10 * time.Millisecond)
+		default:
+			n.w.t.Fatalf("set %s on node %d: %v\n%s", key, n.id, err, n.w.describe())
+		}
+	}
+	n.w.t.Fatalf("set %s on node %d: no leader\n%s", key, n.id, n.w.describe())
+}
+
+func (n *node) get(key string) string {
+	n.w.t.Helper()
+	v, err := consensus.Result[*wrapperspb.StringValue](n.await(consensus.NewQuery(text("%s", key))), nil)
+	if err != nil {
+		n.w.t.Fatalf("get %s on node %d: %v\n%s", key, n.id, err, n.w.describe())
+	}
+	return v.GetValue()
+}
+
+func code(t testing.TB, res any, want error) *consensus.Failed {
+	t.Helper()
+	f, ok := res.(*consensus.Failed)
+	if !ok || !errors.Is(f.AsError(), want) {
+		t.Fatalf("answer %T %v, want %v", res, res, want)
+	}
+	return f
+}
+
+func TestGroupElectsALeaderAndCommits(t *testing.T) {
+	w := cluster(t, 1, 3)
+	leader := w.leader()
+	leader.set("a", "1")
+	if got := leader.get("a"); got != "1" {
+		t.Fatalf("a = %q", got)
+	}
+	w.agree(w.nodes...)
+}
+
+func TestEveryReplicaForwardsOneHop(t *testing.T) {
+	w := cluster(t, 2, 3)
+	for i, f := range w.followers() {
+		f.set("a", "x")
+		for _, n := range w.nodes {
+			if got := n.get("a"); got != "x" {
+				t.Fatalf("round %d, node %d: a = %q", i, n.id, got)
+			}
+		}
+		hop := consensus.NewPropose(text("set a y"))
+		hop.Forwarded = true
+		failed := code(t, f.await(hop), consensus.ErrNotLeader)
+		if failed.GetLeader().GetNodeId() != uint64(w.leader().id) {
+			t.Fatalf("hint %v, leader is node %d", failed.GetLeader(), w.leader().id)
+		}
+	}
+}
+
+func TestQueryFromAFollowerSeesWhatWasAcknowledgedBefore(t *testing.T) {
+	w := cluster(t, 3, 3)
+	leader, f := w.leader(), w.followers()[0]
+	for i := range 50 {
+		leader.set("a", string(rune('A'+i%26)))
+		if got := f.get("a"); got != string(rune('A'+i%26)) {
+			t.Fatalf("round %d: stale %q", i, got)
+		}
+	}
+	w.isolate(f)
+	leader.set("a", "new")
+	a := f.ask(consensus.NewQuery(text("a")))
+	stale := f.await(consensus.NewStaleQuery(text("a")))
+	if v, err := consensus.Result[*wrapperspb.StringValue](stale, nil); err != nil || v.GetValue() == "new" {
+		t.Fatalf("stale query of a cut-off follower: %v %v", v, err)
+	}
+	w.run(time.Second)
+	if a.got != nil {
+		t.Fatalf("a cut-off follower answered %v", a.got)
+	}
+	w.heal()
+	w.until("the query's answer", 5*time.Second, func() bool { return a.got != nil })
+	if v, err := consensus.Result[*wrapperspb.StringValue](a.got, nil); err != nil || v.GetValue() != "new" {
+		t.Fatalf("query after healing: %v %v", v, err)
+	}
+}

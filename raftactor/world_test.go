@@ -1,0 +1,532 @@
+package raftactor
+
+import (
+	crand "crypto/rand"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"go.uber.org/zap"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/hupe1980/rivven-cluster/actors"
+	"github.com/hupe1980/rivven-cluster/actors/consensus"
+	"github.com/hupe1980/rivven-cluster/raftactor/logstore"
+)
+
+// world runs the actors of several nodes on the test's own goroutine, in a seeded order and in virtual time.
+type world struct {
+	t      testing.TB
+	now    time.Duration
+	queue  []func()
+	timers []*worldTimer
+	seq    int
+	rng    *rand.Rand
+	nodes  []*node
+	cut    map[[2]int]bool
+	lanes  map[string]time.Duration
+	filter func(from, to int, m proto.Message) bool // false: lost
+	log    *zap.Logger
+
+	entries map[uint64]string // what was applied at an index, on whichever node came first
+	leaders map[uint64]uint64 // by term
+}
+
+const (
+	netLatency  = 200 * time.Microsecond
+	syncLatency = 300 * time.Microsecond
+)
+
+type worldTimer struct {
+	at   time.Duration
+	seq  int
+	fn   func()
+	done bool
+}
+
+func (t *worldTimer) Stop() bool { was := !t.done; t.done = true; return was }
+
+func newWorld(t testing.TB, seed uint64) *world {
+	w := &world{
+		t: t, rng: rand.New(rand.NewPCG(seed, 1)), cut: map[[2]int]bool{}, lanes: map[string]time.Duration{},
+		entries: map[uint64]string{}, leaders: map[uint64]uint64{}, log: zap.NewNop(),
+	}
+	if os.Getenv("RAFT_LOG") != "" {
+		w.log, _ = zap.NewDevelopment()
+	}
+	real := crand.Reader
+	crand.Reader = rand.NewChaCha8([32]byte{byte(seed)})
+	t.Cleanup(func() { crand.Reader = real })
+	return w
+}
+
+func (w *world) at(d time.Duration, fn func()) *worldTimer {
+	w.seq++
+	t := &worldTimer{at: w.now + max(d, 0), seq: w.seq, fn: fn}
+	w.timers = append(w.timers, t)
+	return t
+}
+
+// until runs the world until ok or until max virtual time has passed.
+func (w *world) until(what string, most time.Duration, ok func() bool) {
+	w.t.Helper()
+	if !w.runUntil(most, ok) {
+		w.t.Fatalf("after %v: not within %v: %s\n%s", w.now, most, what, w.describe())
+	}
+}
+
+func (w *world) run(d time.Duration) { w.runUntil(d, func() bool { return false }) }
+
+func (w *world) runUntil(most time.Duration, ok func() bool) bool {
+	end := w.now + most
+	for {
+		for len(w.queue) > 0 {
+			i := w.rng.IntN(len(w.queue))
+			fn := w.queue[i]
+			w.queue[i] = w.queue[len(w.queue)-1]
+			w.queue = w.queue[:len(w.queue)-1]
+			fn()
+		}
+		if ok() {
+			return true
+		}
+		next := -1
+		kept := w.timers[:0]
+		for _, t := range w.timers {
+			if t.done {
+				continue
+			}
+			kept = append(kept, t)
+			if n := len(kept) - 1; next < 0 || t.at < kept[next].at || t.at == kept[next].at && t.seq < kept[next].seq {
+				next = n
+			}
+		}
+		w.timers = kept
+		if next < 0 || w.timers[next].at > end {
+			w.now = end
+			return ok()
+		}
+		t := w.timers[next]
+		w.now, t.done = max(w.now, t.at), true
+		t.fn()
+	}
+}
+
+func (w *world) describe() string {
+	var b strings.Builder
+	for _, n := range w.nodes {
+		if n.sys != nil {
+			fmt.Fprintf(&b, "node %d: %v\n", n.id, n.status())
+		}
+	}
+	return b.String()
+}
+
+// node is one process: its disk outlives it.
+type node struct {
+	w       *world
+	id      int
+	dir     actors.ID
+	address string
+	store   *slowStore
+	files   logstore.SnapshotFiles
+
+	gen     int // of the process
+	sys     *actors.System
+	cfg     Config
+	group   *actor.PID
+	machine *kv
+	metrics *metrics
+	clients int
+}
+
+// slowStore is a memory store whose writes take their time. What is under way when the process dies is lost.
+type slowStore struct {
+	logstore.Store
+	n     *node
+	fail  error         // the next Submits fail
+	delay time.Duration // instead of syncLatency
+	last  time.Duration
+	note  func(logstore.Durable)
+	syncs int
+	hook  func([]logstore.GroupWrite)
+}
+
+func (s *slowStore) Attach(f func(logstore.Durable)) { s.note = f; s.Store.Attach(f) }
+
+func (s *slowStore) Submit(batch []logstore.GroupWrite, seq uint64) {
+	gen, n, d := s.n.gen, s.n, s.delay
+	if d == 0 {
+		d = syncLatency
+	}
+	s.last = max(s.last, n.w.now+d)
+	s.syncs++
+	n.w.at(s.last-n.w.now, func() {
+		switch {
+		case n.gen != gen:
+		case s.fail != nil:
+			s.note(logstore.Durable{Seq: seq, Err: s.fail})
+		default:
+			if s.hook != nil {
+				s.hook(batch)
+			}
+			s.Store.Submit(batch, seq)
+		}
+	})
+}
+
+func (w *world) newNode() *node {
+	id := len(w.nodes) + 1
+	n := &node{w: w, id: id, address: fmt.Sprintf("node%d:9093", id)}
+	w.nodes = append(w.nodes, n)
+	n.wipe()
+	return n
+}
+
+// wipe gives the node a new disk, which makes it another replica.
+func (n *node) wipe() {
+	for i := range n.dir {
+		n.dir[i] = byte(n.w.rng.Uint32())
+	}
+	n.format()
+}
+
+// format loses the disk's content and keeps its identity, as no honest operator does.
+func (n *node) format() {
+	n.store = &slowStore{Store: logstore.NewMemory(logstore.Identity{DirectoryID: n.dir, NodeID: uint64(n.id)}), n: n}
+	n.files = logstore.NewSnapshotMemory()
+}
+
+func (n *node) replica() uint64 { return actors.ReplicaID(n.dir) }
+func (n *node) peer() Peer {
+	return Peer{NodeID: uint64(n.id), Replica: n.replica(), Address: n.address}
+}
+
+func peersOf(nodes []*node) []Peer {
+	var out []Peer
+	for _, n := range nodes {
+		out = append(out, n.peer())
+	}
+	return out
+}
+
+// start begins a process. change, where given, alters the group's configuration.
+func (n *node) start(peers []Peer, change ...func(*Config)) {
+	n.w.t.Helper()
+	n.gen++
+	env := &nodeEnv{n: n, gen: n.gen}
+	n.metrics = newMetrics()
+	n.sys = actors.NewSystem(env, actors.WithDispatcher(env), actors.WithLogger(n.w.log.With(zap.Int("node", n.id))), actors.WithMetrics(n.metrics))
+	n.sys.ProcessRegistry.Address = n.address
+	n.sys.ProcessRegistry.RegisterAddressResolver(func(*actor.PID) (actor.Process, bool) { return &link{n: n, gen: n.gen}, true })
+
+	var root *actor.PID
+	props := actor.PropsFromFunc(func(ctx actor.Context) {
+		if p, ok := ctx.Message().(*actor.Props); ok {
+			pid, err := ctx.SpawnNamed(p, "x")
+			if err != nil {
+				n.w.t.Fatal(err)
+			}
+			ctx.Respond(pid)
+		}
+	}, actor.WithSupervisor(actors.Supervise(actors.Supervision{})))
+	root = n.sys.Root.Spawn(props)
+	spawn := func(p *actor.Props) *actor.PID {
+		a := n.askPID(root, p)
+		n.w.until("spawn", 0, func() bool { return a.got != nil })
+		return a.got.(*actor.PID)
+	}
+	handle := logstore.Handle{
+		Writer: spawn(logstore.Props(n.store, logstore.WriterConfig{})), Reader: n.store,
+		Snapshots: spawn(logstore.SnapshotsProps(n.files, logstore.SnapshotsConfig{})), Files: n.files,
+	}
+	spawn(TicksProps())
+	n.cfg = Config{Group: "kv", Store: handle, Peers: peers, RequestTimeout: 2 * time.Second}
+	n.cfg.Machine = func() consensus.Machine { n.machine = newKV(n); return n.machine }
+	for _, f := range change {
+		f(&n.cfg)
+	}
+	p, err := Props(n.cfg)
+	if err != nil {
+		n.w.t.Fatal(err)
+	}
+	n.group = spawn(p)
+}
+
+// crash ends the process as kill -9 does.
+func (n *node) crash() { n.gen++; n.sys = nil; n.store.last = 0 }
+
+// nodeEnv is a process's environment and its dispatcher; both fall silent with it.
+type nodeEnv struct {
+	n   *node
+	gen int
+	ids byte
+}
+
+func (e *nodeEnv) Now() time.Time      { return time.Unix(0, 0).Add(e.n.w.now) }
+func (e *nodeEnv) Boot() time.Duration { return e.n.w.now }
+func (e *nodeEnv) Rand(string) *rand.Rand {
+	return rand.New(rand.NewPCG(e.n.w.rng.Uint64(), e.n.w.rng.Uint64()))
+}
+func (e *nodeEnv) NewID() (id actors.ID) { e.ids++; id[0], id[1] = byte(e.n.id), e.ids; return id }
+func (e *nodeEnv) Throughput() int       { return 1 }
+
+func (e *nodeEnv) Schedule(fn func()) {
+	e.n.w.queue = append(e.n.w.queue, func() {
+		if e.gen == e.n.gen {
+			fn()
+		}
+	})
+}
+
+func (e *nodeEnv) After(d time.Duration, pid *actor.PID, msg any) actors.Timer {
+	return e.n.w.at(d, func() {
+		if e.gen == e.n.gen {
+			e.n.deliver(pid, msg)
+		}
+	})
+}
+
+func (n *node) deliver(pid *actor.PID, msg any) {
+	process, _ := n.sys.ProcessRegistry.Get(pid)
+	if system, ok := msg.(actor.SystemMessage); ok {
+		process.SendSystemMessage(pid, system)
+		return
+	}
+	process.SendUserMessage(pid, msg)
+}
+
+// link is the network as seen from one process: every message is marshalled, lanes keep their order.
+type link struct {
+	n   *node
+	gen int
+}
+
+func (l *link) Stop(*actor.PID)                   {}
+func (l *link) SendSystemMessage(*actor.PID, any) {}
+func (l *link) SendUserMessage(pid *actor.PID, m any) {
+	h, msg, sender := actor.UnwrapEnvelope(m)
+	_ = h
+	l.SendClass(actors.Default, pid, &actor.MessageEnvelope{Message: msg, Sender: sender})
+}
+
+func (l *link) SendClass(class actors.Class, pid *actor.PID, e *actor.MessageEnvelope) {
+	w := l.n.w
+	m, ok := e.Message.(proto.Message)
+	if !ok {
+		w.t.Fatalf("%T goes over the wire to %v", e.Message, pid)
+	}
+	data, err := proto.Marshal(m)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var to *node
+	for _, n := range w.nodes {
+		if n.address == pid.Address {
+			to = n
+		}
+	}
+	if to == nil || l.gen != l.n.gen || w.filter != nil && !w.filter(l.n.id, to.id, m) {
+		return
+	}
+	from, gen, id := l.n, l.gen, pid.Id
+	sender := e.Sender
+	lane := fmt.Sprint(from.id, to.id, class)
+	w.lanes[lane] = max(w.lanes[lane], w.now+netLatency+time.Duration(w.rng.Int64N(int64(netLatency))))
+	fresh := m.ProtoReflect().New().Interface()
+	if err := proto.Unmarshal(data, fresh); err != nil {
+		w.t.Fatal(err)
+	}
+	w.at(w.lanes[lane]-w.now, func() {
+		if gen == from.gen && to.sys != nil && !w.cut[[2]int{from.id, to.id}] {
+			to.arrive(from, class, id, fresh, sender)
+		}
+	})
+}
+
+func (n *node) arrive(from *node, class actors.Class, id string, m proto.Message, sender *actor.PID) {
+	process, ok := n.sys.ProcessRegistry.GetLocal(id)
+	if !ok {
+		if sender != nil {
+			from.deliver(actor.NewPID(sender.Address, sender.Id), &actor.DeadLetterResponse{Target: actor.NewPID(n.address, id)})
+		}
+		return
+	}
+	var msg any = m
+	if actors.Reserved(id) {
+		msg = &actors.Inbound{Class: class, Message: m, Peer: &actors.PeerInfo{
+			NodeID: uint64(from.id), DirectoryID: from.dir, Generation: uint64(from.gen), Address: from.address}}
+	}
+	e := &actor.MessageEnvelope{Message: msg}
+	if sender != nil {
+		e.Sender = actor.NewPID(sender.Address, sender.Id)
+	}
+	process.SendUserMessage(n.sys.NewLocalPID(id), e)
+}
+
+// isolate cuts a node off, both ways; heal mends everything.
+func (w *world) isolate(n *node) {
+	for _, m := range w.nodes {
+		if m != n {
+			w.cut[[2]int{n.id, m.id}], w.cut[[2]int{m.id, n.id}] = true, true
+		}
+	}
+}
+
+func (w *world) heal() { clear(w.cut) }
+
+// answer is what a client of a node gets.
+type answer struct {
+	got any
+	all []any
+}
+
+func (a *answer) SendUserMessage(_ *actor.PID, m any) {
+	_, msg, _ := actor.UnwrapEnvelope(m)
+	if a.got == nil {
+		a.got = msg
+	}
+	a.all = append(a.all, msg)
+}
+func (a *answer) SendSystemMessage(*actor.PID, any) {}
+func (a *answer) Stop(*actor.PID)                   {}
+
+func (n *node) askPID(to *actor.PID, m any) *answer {
+	a := &answer{}
+	n.clients++
+	pid, _ := n.sys.ProcessRegistry.Add(a, fmt.Sprintf("client%d", n.clients))
+	n.sys.Root.RequestWithCustomSender(to, m, pid)
+	return a
+}
+
+func (n *node) ask(m any) *answer { return n.askPID(n.group, m) }
+
+// await asks and runs the world until the answer is there.
+func (n *node) await(m any) any {
+	n.w.t.Helper()
+	a := n.ask(m)
+	n.w.until(fmt.Sprintf("answer of node %d to %T", n.id, m), 10*time.Second, func() bool { return a.got != nil })
+	return a.got
+}
+
+func (n *node) status() *consensus.Status {
+	a := n.ask(&consensus.GetStatus{})
+	n.w.runUntil(0, func() bool { return a.got != nil })
+	s, _ := a.got.(*consensus.Status)
+	return s
+}
+
+// cluster starts n voters of one group and waits for a leader.
+func cluster(t testing.TB, seed uint64, n int, change ...func(*Config)) *world {
+	t.Helper()
+	w := newWorld(t, seed)
+	for range n {
+		w.newNode()
+	}
+	peers := peersOf(w.nodes)
+	for _, node := range w.nodes {
+		node.start(peers, change...)
+	}
+	w.leader()
+	return w
+}
+
+// leader waits until one node leads and says so, and a majority follows it.
+func (w *world) leader() *node {
+	w.t.Helper()
+	var leader *node
+	w.until("leader", 10*time.Second, func() bool {
+		leader = nil
+		follow := map[uint64]int{}
+		for _, n := range w.nodes {
+			if n.sys == nil {
+				continue
+			}
+			s := n.status()
+			if s.GetLeader() != nil {
+				follow[s.GetLeader().GetReplica()]++
+			}
+			if s.GetRole() == consensus.Role_ROLE_LEADER {
+				if other, ok := w.leaders[s.GetTerm()]; ok && other != n.replica() {
+					w.t.Fatalf("two leaders in term %d", s.GetTerm())
+				}
+				w.leaders[s.GetTerm()] = n.replica()
+				if leader == nil || s.GetTerm() > leader.status().GetTerm() {
+					leader = n
+				}
+			}
+		}
+		return leader != nil && follow[leader.replica()] > len(leader.status().GetVoters())/2
+	})
+	return leader
+}
+
+func (w *world) followers() []*node {
+	leader := w.leader()
+	var out []*node
+	for _, n := range w.nodes {
+		if n != leader && n.sys != nil {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// agree waits until all nodes that run have applied the same.
+func (w *world) agree(nodes ...*node) {
+	w.t.Helper()
+	w.until("agreement", 20*time.Second, func() bool {
+		var want *node
+		for _, n := range nodes {
+			if n.machine == nil {
+				return false
+			}
+			if want == nil {
+				want = n
+			}
+			if n.status().GetApplied() != want.status().GetApplied() || n.machine.dump() != want.machine.dump() {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// metrics counts by name and reason.
+type metrics struct{ counts map[string]*count }
+
+type count struct{ n uint64 }
+
+func (c *count) Add(n uint64)  { c.n += n }
+func (c *count) Set(v float64) { c.n = uint64(v) }
+func (*count) Observe(float64) {}
+func newMetrics() *metrics     { return &metrics{counts: map[string]*count{}} }
+func (m *metrics) of(key string) uint64 {
+	if c, ok := m.counts[key]; ok {
+		return c.n
+	}
+	return 0
+}
+
+func (m *metrics) get(name string, labels []string) *count {
+	key := strings.TrimPrefix(name, "rivven_raft_")
+	if len(labels) == 4 {
+		key += "/" + labels[3]
+	}
+	if m.counts[key] == nil {
+		m.counts[key] = &count{}
+	}
+	return m.counts[key]
+}
+
+func (m *metrics) Counter(name, _ string, labels ...string) actors.Counter {
+	return m.get(name, labels)
+}
+func (m *metrics) Gauge(name, _ string, labels ...string) actors.Gauge { return m.get(name, labels) }
+func (m *metrics) Histogram(name, _ string, _ []float64, labels ...string) actors.Histogram {
+	return m.get(name, labels)
+}
