@@ -82,6 +82,8 @@ func New(cfg Config, self Record, rng *rand.Rand) (*Core, error) {
 		syncPause:   cfg.SyncInterval,
 		digestPause: 2 * cfg.ProtocolPeriod,
 		joinPause:   cfg.JoinInterval,
+		// Answers to a core that this one replaces are not for it.
+		seq: uint64(rng.Uint32()),
 	}
 	rec := self.clone()
 	if cfg.Sign != nil {

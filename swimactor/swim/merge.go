@@ -182,6 +182,11 @@ func (c *Core) hearOfMyself(now time.Duration, u *Update) {
 		return
 	case u.Incarnation == me.Incarnation && u.State == Alive, c.leave != nil:
 		return
+	case u.Incarnation > me.Incarnation && (u.Record == nil || !c.believe(u.Record)):
+		// Only this node makes its incarnations: without the record of one that
+		// an earlier core made, it is made up.
+		c.stats.Refused.Impostor++
+		return
 	}
 	if u.State != Alive {
 		c.awareness.add(1)

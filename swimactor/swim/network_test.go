@@ -5,27 +5,29 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
-	"testing"
 	"time"
 )
 
 // network runs cores in virtual time on one goroutine: a heap of deliveries
 // and wake-ups, seeded loss, and faults.
 type network struct {
-	t       testing.TB
-	rng     *rand.Rand
-	now     time.Duration
-	agenda  happenings
-	seq     uint64
-	nodes   map[uint64]*node
-	order   []uint64
-	latency time.Duration
-	loss    float64 // of datagrams
-	cut     func(from, to uint64) bool
-	noUDP   func(from, to uint64) bool
-	hash    uint64 // of everything that happened
-	packets int
-	streams int
+	t           fataler
+	rng         *rand.Rand
+	now         time.Duration
+	agenda      happenings
+	seq         uint64
+	nodes       map[uint64]*node
+	order       []uint64
+	latency     time.Duration
+	loss        float64 // of datagrams
+	loseStreams bool    // pings on streams are lost altogether
+	cut         func(from, to uint64) bool
+	noUDP       func(from, to uint64) bool
+	hash        uint64 // of everything that happened
+	packets     int
+	streams     int
+	checked     bool // check invariants after every input
+	allSeeds    bool // seeds stand for all nodes, not node 1 alone
 }
 
 type node struct {
@@ -38,6 +40,14 @@ type node struct {
 	queued []func() // arrived while paused
 	events []Event
 	seeds  func(name string) []Peer
+	view   follower
+}
+
+// fataler is what a test and a property have in common.
+type fataler interface {
+	Helper()
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
 }
 
 type happening struct {
@@ -61,7 +71,7 @@ func (h *happenings) Pop() any {
 	return x
 }
 
-func newNetwork(t testing.TB, seed uint64) *network {
+func newNetwork(t fataler, seed uint64) *network {
 	return &network{
 		t: t, rng: rand.New(rand.NewPCG(seed, 1)), nodes: make(map[uint64]*node), latency: 500 * time.Microsecond,
 	}
@@ -80,7 +90,7 @@ func (n *network) add(cfg Config, self Record, seeds ...string) *node {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	nd := &node{net: n, id: self.ID, core: core, wake: -1}
+	nd := &node{net: n, id: self.ID, core: core, wake: -1, view: follower{self.ID: Alive}}
 	if old, ok := n.nodes[self.ID]; ok {
 		old.down = true
 	} else {
@@ -144,6 +154,9 @@ func (nd *node) apply(out Output) {
 		n.carry(nd, s)
 	}
 	nd.events = append(nd.events, out.Events...)
+	if n.checked {
+		nd.check(out)
+	}
 	for _, e := range out.Events {
 		n.note("%d %v %d", nd.id, e.Kind, e.Member.Record.ID)
 	}
@@ -153,6 +166,12 @@ func (nd *node) apply(out Output) {
 				return
 			}
 			peers := []Peer{{ID: 1, Address: address(1)}}
+			if n.allSeeds {
+				peers = nil
+				for _, id := range n.order {
+					peers = append(peers, Peer{Address: address(id)})
+				}
+			}
 			if nd.seeds != nil {
 				peers = nd.seeds(name)
 			}
@@ -163,6 +182,24 @@ func (nd *node) apply(out Output) {
 		nd.wake = out.Wake
 		if out.Wake >= 0 {
 			nd.wakeAt(out.Wake)
+		}
+	}
+}
+
+func (nd *node) check(out Output) {
+	for _, e := range out.Events {
+		if err := nd.view.follow(e); err != nil {
+			nd.net.t.Fatalf("at %v, events of node %d: %v", nd.net.now, nd.id, err)
+		}
+	}
+	for _, err := range []error{nd.core.fault(), nd.view.agrees(nd.core)} {
+		if err != nil {
+			nd.net.t.Fatalf("at %v, node %d: %v", nd.net.now, nd.id, err)
+		}
+	}
+	for _, s := range out.Sends {
+		if s.To.ID == nd.id || s.To.Address == "" {
+			nd.net.t.Fatalf("node %d sends %T to %+v", nd.id, s.Message, s.To)
 		}
 	}
 }
@@ -221,6 +258,9 @@ func (n *network) carry(from *node, s Send) {
 			return
 		}
 	} else {
+		if _, ping := s.Message.(*Ping); ping && n.loseStreams {
+			return
+		}
 		delay *= 2
 	}
 	me := from.core.Self().Record.Peer()
@@ -241,11 +281,11 @@ func (n *network) lookup(addr string) *node {
 	return nil
 }
 
-// up lists the nodes that run.
+// up lists the nodes that run and have not left.
 func (n *network) up() []*node {
 	var up []*node
 	for _, id := range n.order {
-		if !n.nodes[id].down {
+		if nd := n.nodes[id]; !nd.down && !nd.core.Gone() {
 			up = append(up, n.nodes[id])
 		}
 	}
@@ -261,7 +301,7 @@ func (n *network) agree() bool {
 			return false
 		}
 		for _, m := range nd.core.live {
-			if m.state != Alive || n.nodes[m.rec.ID].down {
+			if other := n.nodes[m.rec.ID]; m.state != Alive || other.down || other.core.Gone() {
 				return false
 			}
 		}
