@@ -65,11 +65,11 @@ type Config struct {
 	Membership *actor.PID
 	// Kinds that this node runs. A node may lead partitions of kinds that it doesn't run; it spawns nothing for them.
 	Kinds []Kind
-	// FailureGrace is how long a failed node may take to come back before its leadership is moved. Default 15 s.
+	// FailoverGrace is how long a failed node may take to come back before its leadership is moved. Default 15 s.
 	// Shorter moves it sooner, and for nothing when nodes restart or links flap.
-	FailureGrace time.Duration
+	FailoverGrace time.Duration
 	// ReplicationFactor of topics that ask for none, 1 to 16. Default 3.
-	ReplicationFactor uint32
+	ReplicationFactor int
 	// RequestTimeout bounds a proposal, a forwarded request and the reading of the metadata. Default 10 s.
 	RequestTimeout time.Duration
 	// MaxPending bounds the topic requests that wait for their turn on the leader, and on another node those that
@@ -79,8 +79,8 @@ type Config struct {
 
 // EnsureDefaults fills in what is zero.
 func (c *Config) EnsureDefaults() {
-	if c.FailureGrace == 0 {
-		c.FailureGrace = 15 * time.Second
+	if c.FailoverGrace == 0 {
+		c.FailoverGrace = 15 * time.Second
 	}
 	if c.ReplicationFactor == 0 {
 		c.ReplicationFactor = 3
@@ -102,8 +102,8 @@ func (c *Config) Validate() error {
 		}
 	}
 	fault(c.NodeID == 0, "ring: node id is zero: set NodeID")
-	fault(c.FailureGrace < 0, "ring: failure grace %v: want more than 0", c.FailureGrace)
-	fault(c.ReplicationFactor > metadata.MaxReplicas, "ring: replication factor %d: want 1 to %d", c.ReplicationFactor, metadata.MaxReplicas)
+	fault(c.FailoverGrace < 0, "ring: failover grace %v: want more than 0", c.FailoverGrace)
+	fault(c.ReplicationFactor < 0 || c.ReplicationFactor > metadata.MaxReplicas, "ring: replication factor %d: want 1 to %d", c.ReplicationFactor, metadata.MaxReplicas)
 	fault(c.RequestTimeout < 0, "ring: request timeout %v: want more than 0", c.RequestTimeout)
 	fault(c.MaxPending < 0, "ring: max pending %d: want more than 0", c.MaxPending)
 	seen := map[string]bool{}

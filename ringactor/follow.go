@@ -22,8 +22,8 @@ const (
 )
 
 // follower keeps a copy of the metadata current: it reads the whole once and
-// applies the same commands from then on. What it missed shows when the
-// subscription is renewed: the group has applied more than the copy.
+// applies the same commands from then on. What it missed, or got wrong, shows
+// when the subscription is renewed: the group's digest at an index is then compared with the copy's.
 type follower struct {
 	state metadata.State
 	// index is the last log index that the state contains.
@@ -35,7 +35,9 @@ type follower struct {
 	atLeast    uint64 // what a reading must contain
 	failures   int    // of readings in a row
 	buffered   []*consensus.Applied
-	leader     *consensus.Peer
+	// checkIndex and checkDigest are the group's, for when the copy has come to that index; 0: none.
+	checkIndex, checkDigest uint64
+	leader                  *consensus.Peer
 }
 
 func (m *manager) onConsensus(ctx actor.Context, event any) {
@@ -44,8 +46,10 @@ func (m *manager) onConsensus(ctx actor.Context, event any) {
 		m.onLeader(ctx, e)
 	case *consensus.Subscribed:
 		m.subscribed = true
-		if !m.synced || e.GetApplied() > m.index {
+		if !m.synced {
 			m.resync(ctx, e.GetApplied())
+		} else {
+			m.compare(ctx)
 		}
 	case *consensus.Restored:
 		m.resync(ctx, e.Index)
@@ -75,6 +79,10 @@ func (m *manager) follow(ctx actor.Context, e *consensus.Applied) {
 	if e.Entry.Index <= m.index {
 		return
 	}
+	if m.checkIndex != 0 && e.Entry.Index > m.checkIndex && !m.passesCheck(ctx) {
+		m.atLeast = max(m.atLeast, e.Entry.Index)
+		return
+	}
 	before := m.state
 	if e.Err == nil {
 		next, _, err := m.state.Apply(e.Entry.Index, e.Entry.Command)
@@ -86,9 +94,44 @@ func (m *manager) follow(ctx actor.Context, e *consensus.Applied) {
 		m.state = next
 	}
 	m.index = e.Entry.Index
+	if m.index == m.checkIndex && !m.passesCheck(ctx) {
+		return
+	}
 	if !m.state.SameTable(before) {
 		m.tableChanged(ctx)
 	}
+}
+
+// compare asks the local replica for its digest. Entries that are no commands raise its index above the copy's.
+func (m *manager) compare(ctx actor.Context) {
+	if m.syncing || m.checkIndex != 0 && !m.passesCheck(ctx) {
+		return
+	}
+	actors.Ask(ctx, m.cfg.Meta, consensus.NewStaleQuery(&metadata.GetDigest{}), m.cfg.RequestTimeout, func(res any, err error) {
+		digest, err := consensus.Result[*metadata.StateDigest](res, err)
+		answer, ok := res.(*consensus.Answer)
+		if err != nil || !ok || m.syncing || answer.GetIndex() < m.index {
+			return
+		}
+		m.checkIndex, m.checkDigest = answer.GetIndex(), digest.GetDigest()
+		if m.checkDigest == m.state.Digest() {
+			m.passesCheck(ctx)
+			m.advance(ctx)
+		}
+	})
+}
+
+// passesCheck is asked when the copy holds all commands up to checkIndex, or should have.
+func (m *manager) passesCheck(ctx actor.Context) bool {
+	index, digest := m.checkIndex, m.checkDigest
+	m.checkIndex = 0
+	if digest == m.state.Digest() {
+		m.index = max(m.index, index)
+		return true
+	}
+	m.log.Warn("the copy of the metadata differs from the group's, reading it anew", zap.Uint64("index", index))
+	m.resync(ctx, index)
+	return false
 }
 
 // resync reads the state from the local replica until it contains the index.
@@ -97,7 +140,7 @@ func (m *manager) resync(ctx actor.Context, atLeast uint64) {
 	if m.syncing {
 		return
 	}
-	m.syncing = true
+	m.syncing, m.checkIndex = true, 0
 	m.metrics.resyncs.Add(1)
 	token := new(byte)
 	m.syncToken = token

@@ -99,6 +99,7 @@ func (m *manager) onTick(ctx actor.Context) {
 	m.createKinds(ctx)
 	m.syncOwned(ctx)
 	m.advance(ctx)
+	m.metrics.observe(m)
 	m.env.After(tickInterval, ctx.Self(), m.tick)
 }
 
@@ -107,5 +108,4 @@ func (m *manager) tableChanged(ctx actor.Context) {
 	m.dirty = true
 	m.watchNodes(ctx)
 	m.syncOwned(ctx)
-	m.metrics.observe(m)
 }

@@ -49,7 +49,7 @@ func (m *manager) watchNodes(ctx actor.Context) {
 		since, known := m.downSince[n.NodeId]
 		if !known {
 			since = m.env.Boot()
-			m.env.After(m.cfg.FailureGrace, ctx.Self(), &graceOver{})
+			m.env.After(m.cfg.FailoverGrace, ctx.Self(), &graceOver{})
 		}
 		next[n.NodeId] = since
 	}
@@ -64,7 +64,7 @@ func (m *manager) isUp(n *metadata.Node) bool {
 // graceIsOver says that a node was down for so long that it counts as failed.
 func (m *manager) graceIsOver(id uint64) bool {
 	since, down := m.downSince[id]
-	return down && m.env.Boot()-since >= m.cfg.FailureGrace
+	return down && m.env.Boot()-since >= m.cfg.FailoverGrace
 }
 
 // nodeCommands are what makes the registry say what the membership does.

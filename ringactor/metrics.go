@@ -15,6 +15,7 @@ type instruments struct {
 	source                                   actors.Metrics
 	topics, partitions, led, owned, stuck    actors.Gauge
 	resyncs, overflows, held, invalidMembers actors.Counter
+	seen                                     *metadata.State // what the gauges show
 }
 
 func newInstruments(m actors.Metrics) instruments {
@@ -44,7 +45,13 @@ func (i *instruments) refuse(code partition.Code) {
 	i.source.Counter("rivven_ring_refusals_total", "Requests that were refused.", "code", name).Add(1)
 }
 
+// observe costs a walk over the table, so only the tick calls it, and only for a table that it has not seen.
 func (i *instruments) observe(m *manager) {
+	if i.seen != nil && m.state.SameTable(*i.seen) {
+		return
+	}
+	state := m.state
+	i.seen = &state
 	led := 0
 	for p := range m.state.Partitions() {
 		if p.Leader == m.cfg.NodeID {

@@ -122,7 +122,7 @@ func (m *manager) run(ctx actor.Context, request proto.Message, done func(actor.
 func (m *manager) createTopic(ctx actor.Context, r *partition.CreateTopic, done func(actor.Context, proto.Message)) {
 	factor := r.GetReplicationFactor()
 	if factor == 0 {
-		factor = m.cfg.ReplicationFactor
+		factor = uint32(m.cfg.ReplicationFactor)
 	}
 	switch {
 	case m.state.Topic(r.GetName()) != nil:

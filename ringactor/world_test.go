@@ -31,6 +31,8 @@ type world struct {
 	leader *node
 	// lose makes the group lose the answers of proposals, though they are committed.
 	lose bool
+	// deaf drops events of the group on their way to its subscribers.
+	deaf bool
 	told []string // what happened, for the scenarios
 	cfg  Config
 }
@@ -50,15 +52,17 @@ type node struct {
 	tags       map[string]string
 	system     *actors.System
 	swim, meta *actor.PID
+	ring       *actor.PID
+	props      *actor.Props
 	machine    *metadata.Machine
 	applied    int
+	queries    int // for the whole state
 	// held: the replica applies nothing for the time being.
 	held        bool
 	subscribers []*actor.PID // of the group
 	observers   []*actor.PID // of the membership
 	seen        membership.View
 	running     map[string]uint64
-	most        map[string]int // most actors of one name at once
 }
 
 const latency = time.Millisecond
@@ -127,7 +131,7 @@ func (n *node) start() {
 	n.generation++
 	n.machine, n.applied = metadata.New().(*metadata.Machine), 0
 	n.subscribers, n.observers = nil, nil
-	n.running, n.most = map[string]uint64{}, map[string]int{}
+	n.running = map[string]uint64{}
 	n.seen = membership.View{}
 	for _, other := range n.w.nodes {
 		if other.up {
@@ -145,16 +149,16 @@ func (n *node) start() {
 	cfg.NodeID = n.id
 	for i := range cfg.Kinds {
 		cfg.Kinds = slices.Clone(cfg.Kinds)
-		name := cfg.Kinds[i].Name
 		cfg.Kinds[i].Props = func(id Identity) *actor.Props {
-			return actor.PropsFromProducer(func() actor.Actor { return &worker{n: n, id: id, name: name} })
+			return actor.PropsFromProducer(func() actor.Actor { return &worker{n: n, id: id} })
 		}
 	}
 	props, err := Props(cfg)
 	if err != nil {
 		n.w.t.Fatal(err)
 	}
-	n.spawn(props)
+	n.props = props
+	n.ring = n.spawn(props)
 	n.w.after(latency, func() { n.replicate(life) })
 	n.w.announce(&membership.Joined{Member: n.directory(membership.State_STATE_ALIVE)})
 }
@@ -220,6 +224,9 @@ func (w *world) leaderChanged() *consensus.LeaderChanged {
 }
 
 func (n *node) publish(event any) {
+	if n.w.deaf {
+		return
+	}
 	for _, pid := range n.subscribers {
 		n.system.Root.Send(pid, event)
 	}
@@ -239,6 +246,9 @@ func (n *node) group(c actor.Context) {
 		if err != nil {
 			c.Respond(consensus.FailedFrom(err))
 			return
+		}
+		if _, whole := request.(*metadata.GetExport); whole {
+			n.queries++
 		}
 		result, err := n.machine.Query(request)
 		if err != nil {
@@ -345,9 +355,8 @@ func describe(command proto.Message) string {
 
 // worker is the partition actor of the tests: it says where it runs.
 type worker struct {
-	n    *node
-	id   Identity
-	name string
+	n  *node
+	id Identity
 }
 
 // Receive obeys "stop" and "fail".
@@ -526,3 +535,5 @@ func (w *world) ask(id uint64, request proto.Message, limit time.Duration) any {
 	n.system.Root.Stop(asker)
 	return answer
 }
+
+func proposeOf(command proto.Message) *consensus.Propose { return consensus.NewPropose(command) }

@@ -16,7 +16,7 @@ func (s *State) currentPartition(topic string, partition uint32, leaderEpoch, pa
 		what       string
 		has, given uint64
 	}{{"leader", p.LeaderEpoch, leaderEpoch}, {"partition", p.PartitionEpoch, partitionEpoch}} {
-		reason := ""
+		var reason string
 		switch {
 		case e.given < e.has:
 			reason = ReasonStaleEpoch
