@@ -12,6 +12,9 @@ import (
 // MaxGroupName is the longest name of a group, in bytes.
 const MaxGroupName = 255
 
+// MaxEntryBytes is the largest entry, in bytes of data.
+const MaxEntryBytes = 64 << 20
+
 // position is where a group's log stands, without its entries. It takes writes apart into ops and refuses those that
 // would leave a hole, a vote taken back, or a state that can't be recovered.
 type position struct {
@@ -140,9 +143,15 @@ func (p *position) snapshotOp(w *GroupWrite) (*op, string) {
 	if p.snap != nil && ref.Index < p.snap.Index || ref.Index+1 < p.first {
 		return nil, fmt.Sprintf("snapshot at index %d, the log begins at %d", ref.Index, p.first)
 	}
+	if n := proto.Size(ref.ConfState); n > maxConfState || len(ref.Peers) > maxPeers {
+		return nil, fmt.Sprintf("snapshot with a configuration of %d and peers of %d bytes", n, len(ref.Peers))
+	}
 	o := p.stateOp(w.Group)
 	o.snap = ref
 	if term, err := p.term(ref.Index); err != nil || term != ref.Term {
+		if p.hard.GetCommit() > ref.Index {
+			return nil, fmt.Sprintf("snapshot at index %d conflicts with committed entries up to %d", ref.Index, p.hard.GetCommit())
+		}
 		o.reset, o.first, o.prevTerm = true, ref.Index+1, ref.Term
 	}
 	if p.hard.GetCommit() < ref.Index || p.hard.GetTerm() < ref.Term {
@@ -164,6 +173,9 @@ func (p *position) entriesOp(w *GroupWrite) (*op, string) {
 	if first < p.first || first > p.last+1 {
 		return nil, fmt.Sprintf("entries from %d on, the log is [%d, %d]", first, p.first, p.last)
 	}
+	if last := first + uint64(len(w.Entries)) - 1; last < p.hard.GetCommit() {
+		return nil, fmt.Sprintf("entries [%d, %d] replace committed ones up to %d", first, last, p.hard.GetCommit())
+	}
 	term, err := p.term(first - 1)
 	if err != nil {
 		return nil, err.Error()
@@ -171,6 +183,9 @@ func (p *position) entriesOp(w *GroupWrite) (*op, string) {
 	for i, e := range w.Entries {
 		if e.GetIndex() != first+uint64(i) || e.GetTerm() < term {
 			return nil, fmt.Sprintf("entry %d of term %d in the place of entry %d of a term from %d on", e.GetIndex(), e.GetTerm(), first+uint64(i), term)
+		}
+		if len(e.GetData()) > MaxEntryBytes {
+			return nil, fmt.Sprintf("entry %d has %d bytes, at most %d are taken", e.GetIndex(), len(e.GetData()), MaxEntryBytes)
 		}
 		term = e.GetTerm()
 	}
@@ -214,10 +229,11 @@ type batchPlan struct {
 	ops     []op
 	refused []Refused
 	after   map[string]*position
+	removed map[string]bool // groups of which nothing is left
 }
 
 func planBatch(batch []GroupWrite, at func(group string) *position) batchPlan {
-	plan := batchPlan{after: make(map[string]*position)}
+	plan := batchPlan{after: make(map[string]*position), removed: make(map[string]bool)}
 	bad := make(map[string]error)
 	for i := range batch {
 		w := &batch[i]
@@ -237,6 +253,9 @@ func planBatch(batch []GroupWrite, at func(group string) *position) batchPlan {
 			continue
 		}
 		plan.after[w.Group] = p
+		if len(ops) > 0 {
+			plan.removed[w.Group] = w.Remove
+		}
 		plan.ops = append(plan.ops, ops...)
 	}
 	return plan
