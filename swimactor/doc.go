@@ -5,7 +5,7 @@
 //
 //	remote ──▶ actors.Inbound ─┐                      ┌─▶ Datagram, Control, Default ──▶ peers' swim
 //	Env.After ──▶ wake ────────┼─▶ shell ─▶ core ─▶ ──┼─▶ membership events ──▶ subscribers
-//	app ──▶ Subscribe, Leave … ┘                      └─▶ actors.Resolve, PeerVerdict ──▶ remote
+//	app ──▶ Subscribe, Leave … ┘                      └─▶ actors.Resolve ──▶ remote
 //
 // The main path: [Props] with a [Config], spawned by the node's root supervisor; [WireTypes] registered with the remote
 // for the reserved name. Others speak to it in the vocabulary of actors/membership.

@@ -4,30 +4,18 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 	"go.uber.org/zap"
 
-	"github.com/hupe1980/rivven-cluster/actors"
 	"github.com/hupe1980/rivven-cluster/swimactor/swim"
 )
 
-// report tells subscribers, the remote and the log what the core found out.
+// report tells subscribers and the log what the core found out.
 func (a *shell) report(ctx actor.Context, e swim.Event) {
 	a.logEvent(e)
-	switch e.Kind {
-	case swim.Failed, swim.Departed:
-		a.tellRemote(ctx, e.Member.Record, false)
-	case swim.Joined, swim.Recovered:
-		a.tellRemote(ctx, e.Member.Record, true)
-	case swim.LeaveDone:
+	if e.Kind == swim.LeaveDone {
 		a.answerLeave(ctx)
 	}
 	if event := eventOf(e); event != nil {
 		a.publish(ctx, event)
 	}
-}
-
-// tellRemote spares the remote from dialing who is dead.
-func (a *shell) tellRemote(ctx actor.Context, r *swim.Record, alive bool) {
-	remote := ctx.ActorSystem().NewLocalPID(actors.NameRemote)
-	ctx.Send(remote, &actors.PeerVerdict{NodeID: r.ID, Address: r.Address, Alive: alive})
 }
 
 func (a *shell) logEvent(e swim.Event) {

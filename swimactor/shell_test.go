@@ -84,24 +84,18 @@ func TestThreeNodesSeeEachOther(t *testing.T) {
 	}
 }
 
-func TestDeathRecoveryAndVerdicts(t *testing.T) {
+func TestDeathAndRecovery(t *testing.T) {
 	w, nodes, probes := three(t)
 	w.cut = func(from, to *worldNode) bool { return from == nodes[2] || to == nodes[2] }
 	w.until(20*time.Second, "failed", func() bool { return got(probes[0], about[*membership.Failed](3)) == 1 })
 	w.until(20*time.Second, "isolated", func() bool {
 		return got(probes[2], func(e *membership.Isolated) bool { return e.GetIsolated() }) == 1
 	})
-	if last := nodes[0].verdicts[len(nodes[0].verdicts)-1]; last.NodeID != 3 || last.Alive {
-		t.Errorf("the remote was told %+v", last)
-	}
 	w.cut = nil
 	w.until(60*time.Second, "recovered", func() bool { return got(probes[0], about[*membership.Recovered](3)) >= 1 })
 	w.until(60*time.Second, "all up", func() bool {
 		return len(up(view(probes[0]))) == 3 && len(up(view(probes[1]))) == 3 && len(up(view(probes[2]))) == 3
 	})
-	if last := nodes[0].verdicts[len(nodes[0].verdicts)-1]; last.NodeID != 3 || !last.Alive {
-		t.Errorf("the remote was told %+v", last)
-	}
 }
 
 func TestLeaveIsAnswered(t *testing.T) {

@@ -29,12 +29,11 @@ type world struct {
 }
 
 type worldNode struct {
-	w        *world
-	cfg      Config
-	system   *actors.System
-	swim     *actor.PID
-	down     bool
-	verdicts []actors.PeerVerdict
+	w      *world
+	cfg    Config
+	system *actors.System
+	swim   *actor.PID
+	down   bool
 }
 
 type entry struct {
@@ -160,8 +159,7 @@ func (n *worldNode) peer() *actors.PeerInfo {
 
 // remote answers as the remote does.
 func (n *worldNode) remote(ctx actor.Context) {
-	switch msg := ctx.Message().(type) {
-	case *actors.Resolve:
+	if msg, ok := ctx.Message().(*actors.Resolve); ok {
 		answer := &actors.Resolved{Address: msg.Address}
 		if there, ok := n.w.nodes[msg.Address]; ok && !there.down && (n.w.cut == nil || !n.w.cut(n, there)) {
 			answer.Peer = there.peer()
@@ -169,8 +167,6 @@ func (n *worldNode) remote(ctx actor.Context) {
 			answer.Err = fmt.Errorf("nobody at %s", msg.Address)
 		}
 		ctx.Respond(answer)
-	case *actors.PeerVerdict:
-		n.verdicts = append(n.verdicts, *msg)
 	}
 }
 

@@ -181,6 +181,16 @@ func DefaultLocal() Config {
 	return c
 }
 
+// WithProtocolPeriod returns the configuration with another ProtocolPeriod and
+// ProbeTimeout in the same proportion to it.
+func (c Config) WithProtocolPeriod(d time.Duration) Config {
+	if c.ProtocolPeriod > 0 {
+		c.ProbeTimeout = time.Duration(float64(c.ProbeTimeout) * float64(d) / float64(c.ProtocolPeriod))
+	}
+	c.ProtocolPeriod = d
+	return c
+}
+
 const (
 	packetBytesMin  = 512
 	membersMaxLimit = 1 << 20

@@ -1,6 +1,9 @@
 package swim
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Bounds of what a configuration may name.
 const (
@@ -24,7 +27,7 @@ type seed struct {
 func (c *Core) Join(now time.Duration, seeds []string) Output {
 	c.seeds = nil
 	for _, name := range seeds {
-		if len(c.seeds) < seedsMax {
+		if len(c.seeds) < seedsMax && !slices.ContainsFunc(c.seeds, func(s *seed) bool { return s.name == name }) {
 			c.seeds = append(c.seeds, &seed{name: name})
 		}
 	}

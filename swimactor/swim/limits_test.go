@@ -22,6 +22,16 @@ func TestProfilesAreValid(t *testing.T) {
 	}
 }
 
+func TestWithProtocolPeriodKeepsTheProportion(t *testing.T) {
+	cfg := DefaultLAN().WithProtocolPeriod(200 * time.Millisecond)
+	if cfg.ProtocolPeriod != 200*time.Millisecond || cfg.ProbeTimeout != 100*time.Millisecond {
+		t.Errorf("period %v, timeout %v", cfg.ProtocolPeriod, cfg.ProbeTimeout)
+	}
+	if err := cfg.Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestEveryFaultOfAConfigurationIsNamed(t *testing.T) {
 	cfg := Config{ProbeTimeout: 2 * time.Second, ProtocolPeriod: time.Second, JoinInterval: time.Second, AwarenessMax: -1, PacketBytes: 100, ClusterID: strings.Repeat("x", 200)}
 	self := Record{Name: strings.Repeat("n", 200), Left: true, Tags: map[string]string{"k": strings.Repeat("v", 2048)}}
