@@ -252,9 +252,9 @@ func (s *session) onTimer(msg *lineTimer) {
 // onFailed is an attempt that came to nothing.
 func (s *session) onFailed(ctx actor.Context, l *line, err error) {
 	s.core.metrics.dialFailures.Add(1)
-	l.conn = nil
 	l.failures++
 	s.logFailure(l, err)
+	l.conn = nil
 	switch l.kind {
 	case KindDatagram:
 		// The next probe tries again: back-off never gates it, and what waited is of no use any more.
