@@ -3,6 +3,7 @@ package raftactor
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/confchange"
@@ -199,6 +200,8 @@ func (v *view) checkSnapshot(m *raftpb.Message) string {
 		return "range"
 	case !validConfState(meta.GetConfState()):
 		return "conf_state"
+	case !inConfState(meta.GetConfState(), v.self):
+		return "no_member"
 	}
 	ref, err := refOf("", s)
 	if err != nil {
@@ -252,6 +255,11 @@ func validConfState(cs *raftpb.ConfState) bool {
 	}
 	tr, ok := trackerOf(cs)
 	return ok && cs.Equivalent(tr.ConfState()) == nil
+}
+
+// inConfState: those who leave a joint configuration as learners are among its outgoing voters.
+func inConfState(cs *raftpb.ConfState, id uint64) bool {
+	return slices.Contains(cs.GetVoters(), id) || slices.Contains(cs.GetLearners(), id) || slices.Contains(cs.GetVotersOutgoing(), id)
 }
 
 func trackerOf(cs *raftpb.ConfState) (tracker.ProgressTracker, bool) {

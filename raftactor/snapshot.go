@@ -169,6 +169,12 @@ func (g *group) sendSnapshot(ctx actor.Context, m *raftpb.Message) {
 		g.node.ReportSnapshot(to, raft.SnapshotFailure)
 		return
 	}
+	if !inConfState(ref.ConfState, to) {
+		// A replica takes no snapshot over that doesn't name it. The next one does.
+		g.node.ReportSnapshot(to, raft.SnapshotFailure)
+		g.beginSnapshot(ctx)
+		return
+	}
 	if ref.Size == 0 {
 		g.send(ctx, g.address([]*raftpb.Message{m}))
 		g.node.ReportSnapshot(to, raft.SnapshotFinish)

@@ -30,6 +30,7 @@ type world struct {
 	cut    map[[2]int]bool
 	lanes  map[string]time.Duration
 	filter func(from, to int, m proto.Message) bool // false: lost
+	delay  func(from, to int, m proto.Message) time.Duration
 	log    *zap.Logger
 
 	entries map[uint64]string // what was applied at an index, on whichever node came first
@@ -56,7 +57,7 @@ func newWorld(t testing.TB, seed uint64) *world {
 		entries: map[uint64]string{}, leaders: map[uint64]uint64{}, log: zap.NewNop(),
 	}
 	if os.Getenv("RAFT_LOG") != "" {
-		w.log, _ = zap.NewDevelopment()
+		w.log, _ = zap.NewDevelopment(zap.AddStacktrace(zap.FatalLevel))
 	}
 	real := crand.Reader
 	crand.Reader = rand.NewChaCha8([32]byte{byte(seed)})
@@ -142,6 +143,7 @@ type node struct {
 	machine *kv
 	metrics *metrics
 	clients int
+	gaveUp  any
 }
 
 // slowStore is a memory store whose writes take their time. What is under way when the process dies is lost.
@@ -233,7 +235,9 @@ func (n *node) start(peers []Peer, change ...func(*Config)) {
 			}
 			ctx.Respond(pid)
 		}
-	}, actor.WithSupervisor(actors.Supervise(actors.Supervision{})))
+	}, actor.WithSupervisor(actors.Supervise(actors.Supervision{
+		GiveUp: func(_ actor.Supervisor, _ *actor.PID, reason, _ any) { n.gaveUp = reason },
+	})))
 	root = n.sys.Root.Spawn(props)
 	spawn := func(p *actor.Props) *actor.PID {
 		a := n.askPID(root, p)
@@ -337,6 +341,9 @@ func (l *link) SendClass(class actors.Class, pid *actor.PID, e *actor.MessageEnv
 	sender := e.Sender
 	lane := fmt.Sprint(from.id, to.id, class)
 	w.lanes[lane] = max(w.lanes[lane], w.now+netLatency+time.Duration(w.rng.Int64N(int64(netLatency))))
+	if w.delay != nil {
+		w.lanes[lane] += w.delay(from.id, to.id, m)
+	}
 	fresh := m.ProtoReflect().New().Interface()
 	if err := proto.Unmarshal(data, fresh); err != nil {
 		w.t.Fatal(err)

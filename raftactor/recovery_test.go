@@ -1,0 +1,374 @@
+package raftactor
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/hupe1980/rivven-cluster/actors"
+	"github.com/hupe1980/rivven-cluster/actors/consensus"
+	"github.com/hupe1980/rivven-cluster/raftactor/logstore"
+)
+
+func TestLeaderCrashKeepsWhatWasAcknowledged(t *testing.T) {
+	w := cluster(t, 11, 3)
+	for round := range 5 {
+		leader := w.leader()
+		for i := range 10 {
+			leader.set(fmt.Sprintf("k%d", i), fmt.Sprintf("%d", round))
+		}
+		crashedAt := w.now
+		leader.crash()
+		next := w.leader()
+		if next == leader {
+			t.Fatal("a dead node leads")
+		}
+		if took := w.now - crashedAt; took > time.Second {
+			t.Fatalf("round %d: %v without a leader", round, took)
+		}
+		for i := range 10 {
+			if got := next.get(fmt.Sprintf("k%d", i)); got != fmt.Sprintf("%d", round) {
+				t.Fatalf("round %d: k%d = %q", round, i, got)
+			}
+		}
+		leader.start(peersOf(w.nodes))
+		w.agree(w.nodes...)
+	}
+}
+
+func TestAllProcessesRestartFromTheirStores(t *testing.T) {
+	w := cluster(t, 12, 3)
+	for i := range 20 {
+		w.leader().set(fmt.Sprintf("k%d", i), "v")
+	}
+	want := w.leader().machine.dump()
+	for _, n := range w.nodes {
+		n.crash()
+	}
+	for _, n := range w.nodes {
+		n.start(nil)
+	}
+	if got := w.leader().get("k19"); got != "v" {
+		t.Fatalf("k19 = %q", got)
+	}
+	w.agree(w.nodes...)
+	if got := w.nodes[0].machine.dump(); got != want {
+		t.Fatalf("after the restart %s, before %s", got, want)
+	}
+}
+
+// A lone voter acknowledges with its commit index not yet on disk: the read after the restart waits for the new term's.
+func TestReadAfterRestartWaitsForTheTermsFirstCommit(t *testing.T) {
+	w := cluster(t, 13, 1)
+	for round := range 10 {
+		w.nodes[0].set("a", fmt.Sprint(round))
+		w.nodes[0].crash()
+		w.nodes[0].start(nil)
+		if got := w.nodes[0].get("a"); got != fmt.Sprint(round) {
+			t.Fatalf("stale read after restart: %q, want %d", got, round)
+		}
+	}
+}
+
+func TestActorAloneRestarts(t *testing.T) {
+	w := cluster(t, 14, 3)
+	for round, n := range []*node{w.leader(), w.followers()[0]} {
+		n.set("a", fmt.Sprint(round))
+		pending := n.ask(consensus.NewPropose(text("set b %d", round)))
+		n.deliver(n.group, &actor.MessageEnvelope{Message: &poison{}})
+		w.until("an answer to what was under way", 5*time.Second, func() bool { return pending.got != nil })
+		w.leader()
+		n.set("c", fmt.Sprint(round))
+		if got := n.get("c"); got != fmt.Sprint(round) {
+			t.Fatalf("c = %q", got)
+		}
+		w.agree(w.nodes...)
+	}
+}
+
+// poison makes the group actor panic: its method is called where the message's answer is taken apart.
+type poison struct{}
+
+func (*poison) of() uint64 { panic("poisoned") }
+
+func TestResponsesToAnEarlierStartAreDropped(t *testing.T) {
+	w := cluster(t, 15, 3)
+	leader := w.leader()
+	leader.set("a", "1")
+	late := true
+	w.delay = func(_, to int, m proto.Message) time.Duration {
+		if s, ok := m.(*Step); ok && late && to == leader.id && s.GetMessages()[0].GetType() == raftpb.MsgAppResp {
+			late = false
+			return 200 * time.Millisecond
+		}
+		return 0
+	}
+	a := leader.ask(consensus.NewPropose(text("set a 2")))
+	w.run(5 * time.Millisecond)
+	leader.deliver(leader.group, &actor.MessageEnvelope{Message: &poison{}})
+	w.run(time.Second)
+	w.leader()
+	w.agree(w.nodes...)
+	if late || leader.metrics.of("messages_stale_total") == 0 || a.got == nil {
+		t.Fatalf("late %v, stale %d, answer %v", late, leader.metrics.of("messages_stale_total"), a.got)
+	}
+}
+
+func TestApplyPanicHaltsTheGroupAndNamesTheCommand(t *testing.T) {
+	for _, command := range []proto.Message{text("panic"), text("halt"), durationpb.New(1)} {
+		w := cluster(t, 16, 3)
+		leader := w.leader()
+		leader.set("a", "1")
+		last := leader.status().GetLastIndex()
+		a := leader.ask(consensus.NewPropose(command))
+		w.until("halt", 5*time.Second, func() bool {
+			for _, n := range w.nodes {
+				if n.status().GetHalted() == "" {
+					return false
+				}
+			}
+			return true
+		})
+		name := string(command.ProtoReflect().Descriptor().FullName())
+		for _, n := range w.nodes {
+			if s := n.status(); !strings.Contains(s.GetHalted(), fmt.Sprintf("index %d", last+1)) || !strings.Contains(s.GetHalted(), name) {
+				t.Fatalf("node %d says %q, want index %d and %s", n.id, s.GetHalted(), last+1, name)
+			}
+			code(t, n.propose("set a 2"), consensus.ErrHalted)
+			code(t, n.await(consensus.NewQuery(text("a"))), consensus.ErrHalted)
+		}
+		w.until("the proposer's answer", time.Second, func() bool { return a.got != nil })
+		code(t, a.got, consensus.ErrUnknownOutcome)
+		// It halts again at the same place after a restart, and never comes to a panic of the process.
+		w.nodes[0].crash()
+		w.nodes[0].start(nil)
+		w.run(5 * time.Second)
+		w.nodes[1].crash()
+		w.nodes[1].start(nil)
+		w.until("halt after restart", 5*time.Second, func() bool { return w.nodes[0].status().GetHalted() != "" })
+	}
+}
+
+func TestRefusalReachesTheProposerAndLeavesTheState(t *testing.T) {
+	w := cluster(t, 17, 3)
+	for _, n := range w.nodes {
+		if f := code(t, n.propose("refuse"), consensus.ErrRefused); f.GetReason() != "no" {
+			t.Fatalf("reason %q", f.GetReason())
+		}
+	}
+}
+
+func TestVoteLeavesOnlyAfterItIsDurable(t *testing.T) {
+	w := newWorld(t, 18)
+	for range 3 {
+		w.newNode()
+	}
+	durable := map[int]uint64{} // term on disk, by node
+	for _, n := range w.nodes {
+		n.store.hook = func(batch []logstore.GroupWrite) {
+			for _, b := range batch {
+				if b.HardState != nil {
+					durable[n.id] = b.HardState.GetTerm()
+				}
+			}
+		}
+	}
+	votes := 0
+	w.filter = func(from, _ int, m proto.Message) bool {
+		if s, ok := m.(*Step); ok {
+			for _, r := range s.GetMessages() {
+				switch r.GetType() {
+				case raftpb.MsgVote, raftpb.MsgVoteResp, raftpb.MsgAppResp:
+					votes++
+					if r.GetTerm() > durable[from] {
+						t.Errorf("node %d sent %v of term %d, durable is %d", from, r.GetType(), r.GetTerm(), durable[from])
+					}
+				}
+			}
+		}
+		return true
+	}
+	for _, n := range w.nodes {
+		n.start(peersOf(w.nodes))
+	}
+	w.leader().set("a", "1")
+	w.leader().crash()
+	w.leader()
+	if votes == 0 {
+		t.Fatal("nothing was seen")
+	}
+}
+
+func TestFullDiskStartsOverWhenThereIsSpace(t *testing.T) {
+	w := cluster(t, 19, 3)
+	leader := w.leader()
+	leader.set("a", "1")
+	leader.store.fail = logstore.ErrNoSpace
+	a := leader.ask(consensus.NewPropose(text("set a 2")))
+	w.until("an answer", 5*time.Second, func() bool { return a.got != nil })
+	w.until("another leader", 5*time.Second, func() bool {
+		for _, n := range w.nodes {
+			if n != leader && n.status().GetRole() == consensus.Role_ROLE_LEADER {
+				return true
+			}
+		}
+		return false
+	})
+	leader.store.fail = nil
+	w.leader()
+	leader.set("a", "3")
+	w.agree(w.nodes...)
+	if leader.metrics.of("reopened_total") == 0 {
+		t.Fatal("the replica did not start over")
+	}
+}
+
+func TestFailedStoreHaltsAndAcknowledgesNothing(t *testing.T) {
+	w := cluster(t, 20, 3)
+	leader := w.leader()
+	leader.store.fail = errors.New("fsync: input/output error")
+	a := leader.ask(consensus.NewPropose(text("set a 2")))
+	w.until("halt", 5*time.Second, func() bool { return strings.Contains(leader.status().GetHalted(), "input/output error") })
+	if _, ok := a.got.(*consensus.Failed); !ok {
+		t.Fatalf("answer %T %v", a.got, a.got)
+	}
+	if err, ok := leader.gaveUp.(error); !ok || !errors.Is(err, actors.ErrFatal) {
+		t.Fatalf("supervision was told %v", leader.gaveUp)
+	}
+	leader.crash()
+	w.leader()
+}
+
+func TestSessionAppliesOnceAcrossRetriesAndLeaders(t *testing.T) {
+	w := cluster(t, 21, 3)
+	s, err := consensus.Reply[*consensus.Session](w.followers()[0].await(&consensus.OpenSession{}), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	add := consensus.NewProposeOnce(s.GetId(), 1, text("add n"))
+	first, err := consensus.Reply[*consensus.Proposed](w.leader().await(add), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refuse := consensus.NewProposeOnce(s.GetId(), 2, text("refuse"))
+	code(t, w.leader().await(refuse), consensus.ErrRefused)
+
+	w.leader().crash()
+	for i, n := range w.nodes {
+		if n.sys == nil {
+			n.start(nil)
+		}
+		w.leader()
+		w.agree(w.nodes...)
+		again, err := consensus.Reply[*consensus.Proposed](n.await(add), nil)
+		if err != nil || !proto.Equal(again, first) {
+			t.Fatalf("retry %d: %v %v, first was %v", i, again, err, first)
+		}
+		code(t, n.await(refuse), consensus.ErrRefused)
+	}
+	// The table is in snapshots too.
+	for _, n := range w.nodes {
+		if _, err := consensus.Reply[*consensus.SnapshotTaken](n.await(&consensus.TakeSnapshot{}), nil); err != nil {
+			t.Fatal(err)
+		}
+		n.crash()
+		n.start(nil)
+		w.leader()
+	}
+	again, err := consensus.Reply[*consensus.Proposed](w.leader().await(add), nil)
+	if err != nil || !proto.Equal(again, first) {
+		t.Fatalf("retry after restart from snapshots: %v %v, first was %v", again, err, first)
+	}
+	if got := w.leader().get("n"); got != "+" {
+		t.Fatalf("applied %d times", len(got))
+	}
+	code(t, w.leader().await(consensus.NewProposeOnce(99999, 1, text("add n"))), consensus.ErrUnknownOutcome)
+	if got := w.leader().get("n"); got != "+" {
+		t.Fatal("a command of an unknown session was applied")
+	}
+}
+
+func TestLostLeadershipSaysUnknown(t *testing.T) {
+	w := cluster(t, 22, 3)
+	leader := w.leader()
+	w.isolate(leader)
+	a := leader.ask(consensus.NewPropose(text("set a 1")))
+	w.until("an answer", 5*time.Second, func() bool { return a.got != nil })
+	code(t, a.got, consensus.ErrUnknownOutcome)
+	code(t, leader.propose("set a 1"), consensus.ErrNotLeader)
+	r := leader.ask(consensus.NewQuery(text("a")))
+	w.until("the read's end", 5*time.Second, func() bool { return r.got != nil })
+	code(t, r.got, consensus.ErrReadTimeout)
+}
+
+func TestLimitsAreTyped(t *testing.T) {
+	w := cluster(t, 23, 3, func(c *Config) { c.MaxCommandBytes, c.MaxPending, c.MaxUncommittedSize = 1000, 8, 600 })
+	leader := w.leader()
+	code(t, leader.propose("set a %s", strings.Repeat("x", 2000)), consensus.ErrTooLarge)
+	code(t, leader.await(&consensus.Propose{}), consensus.ErrInvalid)
+	code(t, leader.await(consensus.NewProposeOnce(1, 0, text("add n"))), consensus.ErrInvalid)
+	var all []*answer
+	for range 20 {
+		all = append(all, leader.ask(consensus.NewPropose(text("set a %s", strings.Repeat("x", 200)))))
+	}
+	w.run(time.Second)
+	busy, done := 0, 0
+	for _, a := range all {
+		if f, ok := a.got.(*consensus.Failed); ok && errors.Is(f.AsError(), consensus.ErrBusy) {
+			busy++
+		} else if _, ok := a.got.(*consensus.Proposed); ok {
+			done++
+		} else {
+			t.Fatalf("answer %T %v", a.got, a.got)
+		}
+	}
+	if done == 0 || done > 8 || busy != 20-done {
+		t.Fatalf("%d done, %d busy", done, busy)
+	}
+	leader.set("a", "after")
+}
+
+func TestSubscribersGetEventsInOrder(t *testing.T) {
+	w := cluster(t, 24, 3)
+	n := w.followers()[0]
+	n.set("a", "0")
+	w.agree(w.nodes...)
+	a := n.ask(&consensus.Subscribe{})
+	for i := range 5 {
+		n.set("a", fmt.Sprint(i))
+	}
+	w.agree(w.nodes...)
+	first, ok := a.all[0].(*consensus.Subscribed)
+	if !ok {
+		t.Fatalf("first event %T", a.all[0])
+	}
+	if l, ok := a.all[1].(*consensus.LeaderChanged); !ok || l.GetLeader() == nil {
+		t.Fatalf("second event %T %v", a.all[1], a.all[1])
+	}
+	last, seen := first.GetApplied(), 0
+	for _, e := range a.all[2:] {
+		ap, ok := e.(*consensus.Applied)
+		if !ok {
+			t.Fatalf("event %T", e)
+		}
+		if ap.Entry.Index <= last {
+			t.Fatalf("index %d after %d", ap.Entry.Index, last)
+		}
+		last = ap.Entry.Index
+		if ap.Entry.Command.(*wrapperspb.StringValue).GetValue() != fmt.Sprintf("set a %d", seen) {
+			t.Fatalf("event %d: %v", seen, ap.Entry.Command)
+		}
+		seen++
+	}
+	if seen != 5 {
+		t.Fatalf("%d events", seen)
+	}
+}
