@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"go.uber.org/zap"
 
@@ -83,25 +82,11 @@ func (s *Server) changeConfig(w http.ResponseWriter, r *http.Request, command *m
 }
 
 func (s *Server) listConfig(w http.ResponseWriter, r *http.Request) error {
-	parameters := r.URL.Query()
-	q := &metadata.ListConfig{Prefix: parameters.Get("prefix"), After: parameters.Get("after")}
-	for name, text := range map[string]string{"prefix": q.Prefix, "after": q.After} {
-		if len(text) > metadata.MaxConfigKey || !utf8.ValidString(text) {
-			return invalid("parameter %s has %d bytes or is not UTF-8, allowed are %d bytes of UTF-8", name, len(text), metadata.MaxConfigKey)
-		}
-	}
-	if text := parameters.Get("limit"); text != "" {
-		n, err := strconv.ParseUint(text, 10, 32)
-		if err != nil {
-			return invalid("parameter limit is %.50q, want a number", text)
-		}
-		q.Limit = uint32(n)
-	}
-	stale, err := flag(r, "stale")
+	p, err := pageOf(r)
 	if err != nil {
 		return err
 	}
-	list, err := query[*metadata.ConfigList](r.Context(), s.group, q, stale)
+	list, err := query[*metadata.ConfigList](r.Context(), s.group, &metadata.ListConfig{Prefix: p.prefix, After: p.after, Limit: p.limit}, p.stale)
 	if err != nil {
 		return err
 	}

@@ -52,18 +52,3 @@ func (s *Server) getMetrics(w http.ResponseWriter, r *http.Request) error {
 }
 
 func always[T any](value T) func() (T, error) { return func() (T, error) { return value, nil } }
-
-// flag reads a parameter that is true, false, or given without a value, which is true.
-func flag(r *http.Request, name string) (bool, error) {
-	if !r.URL.Query().Has(name) {
-		return false, nil
-	}
-	switch value := r.URL.Query().Get(name); value {
-	case "", "true", "1":
-		return true, nil
-	case "false", "0":
-		return false, nil
-	default:
-		return false, invalid("parameter %s is %.50q, want true or false", name, value)
-	}
-}

@@ -12,7 +12,6 @@ import (
 	"github.com/hupe1980/rivven-cluster/actors/consensus"
 	"github.com/hupe1980/rivven-cluster/actors/live"
 	"github.com/hupe1980/rivven-cluster/actors/membership"
-	"github.com/hupe1980/rivven-cluster/actors/partition"
 	"github.com/hupe1980/rivven-cluster/node/client"
 )
 
@@ -21,7 +20,7 @@ func (s *Server) getStatus(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	topics, err := askRing[*partition.Topics](r.Context(), s, &partition.ListTopics{}, false)
+	topics, err := s.appliedTopics(r.Context())
 	if err != nil {
 		return err
 	}
@@ -29,17 +28,13 @@ func (s *Server) getStatus(w http.ResponseWriter, r *http.Request) error {
 	own := raft[s.cfg.Self.ID]
 	status := client.Status{
 		ClusterID: s.cfg.Self.ClusterID(), Leader: own.GetLeader().GetNodeId(), Term: own.GetTerm(),
-		Nodes: []client.Node{}, Topics: []client.TopicStatus{},
+		Nodes: []client.Node{}, Topics: topics,
 	}
 	for _, m := range members.GetMembers() {
 		status.Nodes = append(status.Nodes, client.Node{
 			ID: m.GetNodeId(), Name: m.GetName(), Address: m.GetAddress(), GossipAddress: m.GetGossipAddress(),
 			State: stateName(m.GetState()), RaftRole: roleName(raft[m.GetNodeId()].GetRole()), AppliedIndex: raft[m.GetNodeId()].GetApplied(),
 		})
-	}
-	for _, t := range topics.GetTopics() {
-		topic := topicOf(t)
-		status.Topics = append(status.Topics, client.TopicStatus{Name: topic.Name, Partitions: topic.Partitions})
 	}
 	return s.answer(w, http.StatusOK, status)
 }

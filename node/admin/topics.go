@@ -1,12 +1,10 @@
 package admin
 
 import (
-	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
 	"net/http"
-	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -19,15 +17,18 @@ import (
 )
 
 func (s *Server) listTopics(w http.ResponseWriter, r *http.Request) error {
-	topics, err := askRing[*partition.Topics](r.Context(), s, &partition.ListTopics{}, false)
+	p, err := pageOf(r)
 	if err != nil {
 		return err
 	}
-	out := client.Topics{Topics: []client.Topic{}}
-	for _, t := range topics.GetTopics() {
-		out.Topics = append(out.Topics, topicOf(t))
+	list, err := query[*metadata.TopicList](r.Context(), s.group, &metadata.ListTopics{Prefix: p.prefix, After: p.after, Limit: p.limit}, p.stale)
+	if err != nil {
+		return err
 	}
-	slices.SortFunc(out.Topics, func(a, b client.Topic) int { return cmp.Compare(a.Name, b.Name) })
+	out := client.Topics{Topics: []client.Topic{}, More: list.GetMore()}
+	for _, t := range list.GetTopics() {
+		out.Topics = append(out.Topics, topicOfView(t))
+	}
 	return s.answer(w, http.StatusOK, out)
 }
 
@@ -36,11 +37,34 @@ func (s *Server) getTopic(w http.ResponseWriter, r *http.Request) error {
 	if err := metadata.ValidTopicName(name); err != nil {
 		return err
 	}
-	topic, err := askRing[*partition.Topic](r.Context(), s, &partition.DescribeTopic{Name: name}, false)
+	stale, err := flag(r, "stale")
 	if err != nil {
 		return err
 	}
-	return s.answer(w, http.StatusOK, topicOf(topic))
+	topic, err := query[*metadata.TopicView](r.Context(), s.group, &metadata.GetTopic{Name: name}, stale)
+	if err != nil {
+		return err
+	}
+	return s.answer(w, http.StatusOK, topicOfView(topic))
+}
+
+// appliedTopics returns every topic that this node's replica has applied.
+func (s *Server) appliedTopics(ctx context.Context) ([]client.TopicStatus, error) {
+	out := []client.TopicStatus{}
+	for after := ""; ; {
+		list, err := query[*metadata.TopicList](ctx, s.group, &metadata.ListTopics{After: after}, true)
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range list.GetTopics() {
+			topic := topicOfView(t)
+			out = append(out, client.TopicStatus{Name: topic.Name, Partitions: topic.Partitions})
+		}
+		if !list.GetMore() || len(list.GetTopics()) == 0 {
+			return out, nil
+		}
+		after = out[len(out)-1].Name
+	}
 }
 
 func (s *Server) createTopic(w http.ResponseWriter, r *http.Request) error {
@@ -58,7 +82,7 @@ func (s *Server) createTopic(w http.ResponseWriter, r *http.Request) error {
 		return invalid("replication_factor is %d, want at most %d, or 0 for the cluster's default", in.ReplicationFactor, metadata.MaxReplicas)
 	}
 	created, err := askRing[*partition.TopicCreated](r.Context(), s,
-		&partition.CreateTopic{Name: in.Name, Partitions: in.Partitions, ReplicationFactor: in.ReplicationFactor}, true)
+		&partition.CreateTopic{Name: in.Name, Partitions: in.Partitions, ReplicationFactor: in.ReplicationFactor})
 	if err != nil {
 		return err
 	}
@@ -72,7 +96,7 @@ func (s *Server) deleteTopic(w http.ResponseWriter, r *http.Request) error {
 	if err := metadata.ValidTopicName(name); err != nil {
 		return err
 	}
-	if _, err := askRing[*partition.TopicDeleted](r.Context(), s, &partition.DeleteTopic{Name: name}, true); err != nil {
+	if _, err := askRing[*partition.TopicDeleted](r.Context(), s, &partition.DeleteTopic{Name: name}); err != nil {
 		return err
 	}
 	s.log.Info("topic deleted", zap.String("topic", name), zap.String("client", r.RemoteAddr))
@@ -80,15 +104,12 @@ func (s *Server) deleteTopic(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// askRing asks the partition manager, again while it knows no leader, which has no effect. A write that went unanswered is
-// not sent again: it is not idempotent.
-func askRing[T proto.Message](ctx context.Context, s *Server, message any, write bool) (T, error) {
+// askRing asks the partition manager for a change, again while it knows no leader, which has no effect. A request that went
+// unanswered is not sent again: it is not idempotent.
+func askRing[T proto.Message](ctx context.Context, s *Server, message any) (T, error) {
 	patience := time.Now().Add(s.group.patience)
 	for pause := firstPause; ; pause = min(2*pause, maxPause) {
 		out, err := partition.Reply[T](live.Ask(ctx, s.cfg.System, s.cfg.PIDs.Ring, message))
-		if !write && errors.Is(err, partition.ErrUnknownOutcome) {
-			return out, &client.Error{Code: client.CodeTimeout, Message: "the partition manager did not answer in time: try again", Cause: err}
-		}
 		again := errors.Is(err, partition.ErrNoLeader) || errors.Is(err, partition.ErrBusy)
 		if !again || time.Now().After(patience) || !sleep(ctx, pause) {
 			return out, err
@@ -102,11 +123,33 @@ func topicOf(t *partition.Topic) client.Topic {
 		Partitions: make([]client.Partition, 0, len(t.GetPartitions())),
 	}
 	for _, p := range t.GetPartitions() {
-		out.Partitions = append(out.Partitions, client.Partition{
-			Partition: p.GetPartition(), Leader: p.GetLeader(), LeaderEpoch: p.GetLeaderEpoch(),
-			Replicas: append([]uint64{}, p.GetReplicas()...), ISR: append([]uint64{}, p.GetIsr()...),
-		})
+		out.Partitions = append(out.Partitions, partitionOf(p))
 	}
-	slices.SortFunc(out.Partitions, func(a, b client.Partition) int { return cmp.Compare(a.Partition, b.Partition) })
 	return out
+}
+
+func topicOfView(v *metadata.TopicView) client.Topic {
+	out := client.Topic{
+		Name: v.GetTopic().GetName(), ID: hex.EncodeToString(v.GetTopic().GetId()), ReplicationFactor: v.GetTopic().GetReplicationFactor(),
+		Partitions: make([]client.Partition, 0, len(v.GetPartitions())),
+	}
+	for _, p := range v.GetPartitions() {
+		out.Partitions = append(out.Partitions, partitionOf(p))
+	}
+	return out
+}
+
+// partitionOf reads what the record of the metadata and the message of the partition manager have in common.
+func partitionOf(p interface {
+	GetPartition() uint32
+	GetLeader() uint64
+	GetLeaderEpoch() uint64
+	GetReplicas() []uint64
+	GetIsr() []uint64
+},
+) client.Partition {
+	return client.Partition{
+		Partition: p.GetPartition(), Leader: p.GetLeader(), LeaderEpoch: p.GetLeaderEpoch(),
+		Replicas: append([]uint64{}, p.GetReplicas()...), ISR: append([]uint64{}, p.GetIsr()...),
+	}
 }

@@ -23,12 +23,12 @@ func (c *Client) Ready(ctx context.Context) (*Health, error) {
 	return get[Health](ctx, c, "/readyz", url.Values{"verbose": {"true"}})
 }
 
-// Topics returns every topic that the node which answers knows.
-func (c *Client) Topics(ctx context.Context) (*Topics, error) {
-	return get[Topics](ctx, c, "/v1/topics", nil)
+// Topics returns one page of the topics.
+func (c *Client) Topics(ctx context.Context, o ListOptions) (*Topics, error) {
+	return get[Topics](ctx, c, "/v1/topics", o.query())
 }
 
-// Topic returns one topic as the node that answers knows it.
+// Topic reads one topic, linearizably.
 func (c *Client) Topic(ctx context.Context, name string) (*Topic, error) {
 	return get[Topic](ctx, c, "/v1/topics/"+segment(name), nil)
 }
@@ -77,16 +77,20 @@ func (c *Client) CompareAndDeleteConfig(ctx context.Context, key string, revisio
 	})
 }
 
-// ListOptions choose a page of the configuration.
+// ListConfig returns one page of the configuration.
+func (c *Client) ListConfig(ctx context.Context, o ListOptions) (*ConfigList, error) {
+	return get[ConfigList](ctx, c, "/v1/config", o.query())
+}
+
+// ListOptions choose a page of topics or of configuration keys. Pages are read linearizably, each on its own.
 type ListOptions struct {
 	Prefix string
-	After  string // keys behind this one
+	After  string // names behind this one
 	Limit  int    // 0: the most that one answer may hold
 	Stale  bool   // what the node that answers has applied, without asking the leader
 }
 
-// ListConfig returns one page of the configuration.
-func (c *Client) ListConfig(ctx context.Context, o ListOptions) (*ConfigList, error) {
+func (o ListOptions) query() url.Values {
 	query := url.Values{}
 	for name, value := range map[string]string{"prefix": o.Prefix, "after": o.After} {
 		if value != "" {
@@ -99,7 +103,7 @@ func (c *Client) ListConfig(ctx context.Context, o ListOptions) (*ConfigList, er
 	if o.Stale {
 		query.Set("stale", "true")
 	}
-	return get[ConfigList](ctx, c, "/v1/config", query)
+	return query
 }
 
 func putCall(key string, body ConfigWrite) call {

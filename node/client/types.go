@@ -87,9 +87,10 @@ type Topic struct {
 	Partitions        []Partition `json:"partitions"`
 }
 
-// Topics is every topic, by name.
+// Topics is one page of the topics, by name.
 type Topics struct {
 	Topics []Topic `json:"topics"`
+	More   bool    `json:"more"` // ask again, after the last name
 }
 
 // CreateTopic is the request for a new topic.
