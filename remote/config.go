@@ -79,10 +79,10 @@ type Limits struct {
 	// Queued bytes for each peer: Default 32 MiB, Control 8 MiB, Append 64 MiB, Bulk 16 MiB, Datagram 256 KiB. What
 	// comes on top goes to dead letters.
 	DefaultBytes, ControlBytes, AppendBytes, BulkBytes, DatagramBytes int
-	Peers       int // addresses that are known at a time, default 1024; messages to more go to dead letters
-	Watches     int // watches for each peer and direction, default 65536; more are answered with AddressTerminated
-	HalfOpen    int // connections without a Hello yet, default 128; the oldest gives way
-	Connections int // accepted connections, default 4096; more are refused
+	Peers                                                             int // addresses that are known at a time, default 1024; messages to more go to dead letters
+	Watches                                                           int // watches for each peer and direction, default 65536; more are answered with AddressTerminated
+	HalfOpen                                                          int // connections without a Hello yet, default 128; the oldest gives way
+	Connections                                                       int // accepted connections, default 4096; more are refused
 }
 
 // Configure makes the configuration of a remote that listens on host and port.

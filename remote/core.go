@@ -36,7 +36,7 @@ type core struct {
 
 	dialSequence atomic.Uint64
 
-	closed    atomic.Bool
+	closed atomic.Bool
 
 	// self changes when the node is given its cluster.
 	self atomic.Pointer[actors.PeerInfo]

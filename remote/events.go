@@ -18,8 +18,8 @@ type (
 		peer *peer
 		kind Kind
 	}
-	accepted   struct{ conn Conn }
-	dialed     struct {
+	accepted struct{ conn Conn }
+	dialed   struct {
 		dial uint64
 		conn Conn
 	}
@@ -55,7 +55,7 @@ type (
 		alive bool
 	}
 	// rehello makes sessions come back with the node's new Hello.
-	rehello struct{}
+	rehello    struct{}
 	sayGoodbye struct{}
 
 	// Messages of a session to the manager.
@@ -100,7 +100,11 @@ func (e *events) Refused(remote string, err error) {
 	if splitErr != nil {
 		host = remote
 	}
-	e.core.logRefusal(0, host, &CloseError{Code: CodeCertificate, Reason: err.Error()})
+	var refusal *CloseError
+	if !errors.As(err, &refusal) {
+		refusal = &CloseError{Code: CodeCertificate, Reason: err.Error()}
+	}
+	e.core.logRefusal(0, host, refusal)
 }
 
 // need asks for a connection, from any goroutine.

@@ -40,18 +40,18 @@ const (
 
 // frame is a Frame in parts; the slices belong to what it was read from.
 type frame struct {
-	kind                        Frame_Kind
-	target, sender, typ         uint32
-	targetRequest               uint32
-	senderRequest               uint32
-	reason                      uint32
-	targetID, senderID          []byte // nil where the name is not spelled
-	senderAddress               []byte
-	typeName, serializer        []byte
-	payload                     []byte
-	headers                     map[string]string
-	headerKey                   string
-	headerOpen                  bool
+	kind                 Frame_Kind
+	target, sender, typ  uint32
+	targetRequest        uint32
+	senderRequest        uint32
+	reason               uint32
+	targetID, senderID   []byte // nil where the name is not spelled
+	senderAddress        []byte
+	typeName, serializer []byte
+	payload              []byte
+	headers              map[string]string
+	headerKey            string
+	headerOpen           bool
 }
 
 func protocolError(format string, args ...any) *CloseError {

@@ -36,7 +36,9 @@ func encodeGreeting(g *Greeting) []byte {
 	return b
 }
 
-func helloGreeting(h *Hello) []byte { return encodeGreeting(&Greeting{Body: &Greeting_Hello{Hello: h}}) }
+func helloGreeting(h *Hello) []byte {
+	return encodeGreeting(&Greeting{Body: &Greeting_Hello{Hello: h}})
+}
 
 func ackGreeting(h *Hello) []byte {
 	return encodeGreeting(&Greeting{Body: &Greeting_HelloAck{HelloAck: &HelloAck{Hello: h, Wire: wireMax}}})

@@ -166,14 +166,32 @@ func (s *quicSocket) close() {
 // handshakeKey marks a connection whose handshake is counted.
 type handshakeKey struct{}
 
-func (t *quicTransport) onHandshake(ctx context.Context, _ *quic.ClientInfo) (context.Context, error) {
+func (t *quicTransport) onHandshake(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
 	if t.handshakes.Load() >= handshakesMax {
 		return nil, errors.New("too many handshakes at a time")
 	}
 	t.handshakes.Add(1)
-	done := sync.OnceFunc(func() { t.handshakes.Add(-1) })
-	context.AfterFunc(ctx, done)
-	return context.WithValue(ctx, handshakeKey{}, done), nil
+	var once sync.Once
+	context.AfterFunc(ctx, func() {
+		once.Do(func() {
+			t.handshakes.Add(-1)
+			t.onHandshakeFailed(info.RemoteAddr.String(), context.Cause(ctx))
+		})
+	})
+	return context.WithValue(ctx, handshakeKey{}, func() { once.Do(func() { t.handshakes.Add(-1) }) }), nil
+}
+
+// onHandshakeFailed reports a peer that refused this node's certificate; what is refused here verify has reported.
+func (t *quicTransport) onHandshakeFailed(remote string, err error) {
+	var reason *CloseError
+	if !errors.As(closeReason(err), &reason) || !reason.Remote || reason.Code != CodeCertificate {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.closed {
+		t.handler.Refused(remote, reason)
+	}
 }
 
 // serverConfig is one for all kinds, because a connection's kind is known only after its handshake; idle timeouts are
