@@ -100,7 +100,7 @@ func (m *manager) advance(ctx actor.Context) {
 		j := m.jobs[0]
 		m.jobs = m.jobs[1:]
 		m.planned = false
-		j.run(ctx)
+		m.run(ctx, j.request, j.done)
 	}
 }
 
@@ -124,12 +124,13 @@ func (m *manager) plan(ctx actor.Context) bool {
 			continue
 		}
 		m.metrics.move(move.Reason)
-		m.log.Info("moves a partition", zap.String("topic", move.Topic), zap.Uint32("partition", move.Index), zap.Stringer("reason", move.Reason),
+		m.log.Debug("moves a partition", zap.String("topic", move.Topic), zap.Uint32("partition", move.Index), zap.Stringer("reason", move.Reason),
 			zap.Uint64("leader", move.Leader), zap.Uint64s("isr", move.ISR))
 	}
 	if len(t.commands) == 0 {
 		return false
 	}
+	m.log.Info("proposes a plan", zap.Int("commands", len(t.commands)), zap.Int("moves", len(plan.Moves)), zap.Int("nodes", t.state.NodeCount()))
 	m.propose(ctx, &metadata.Batch{Commands: t.commands}, func(ctx actor.Context, _ any, err error) {
 		m.dirty = true
 		if err == nil {

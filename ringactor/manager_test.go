@@ -67,6 +67,24 @@ func TestWhatIsInvalidIsRefused(t *testing.T) {
 	}
 }
 
+func TestANodeWithoutAClusterIsRefused(t *testing.T) {
+	w := formed(t, 3, Config{})
+	var answer any
+	n := w.node(1)
+	n.spawn(actor.PropsFromFunc(func(c actor.Context) {
+		switch m := c.Message().(type) {
+		case *actor.Started:
+			c.Request(n.ring, &actors.Inbound{Peer: &actors.PeerInfo{NodeID: 9}, Message: create("t", 1)})
+		case proto.Message:
+			answer = m
+		}
+	}, actors.Named("blank")))
+	w.run(time.Second)
+	if r, ok := answer.(*partition.Refused); !ok || r.GetCode() != partition.Code_CODE_INVALID || w.node(1).machine.State().Topic("t") != nil {
+		t.Errorf("a blank node got %v", answer)
+	}
+}
+
 func TestRequestsAreServedFromAnyNode(t *testing.T) {
 	w := formed(t, 3, Config{})
 	created, ok := w.ask(3, create("t", 4), time.Second).(*partition.TopicCreated)
@@ -332,8 +350,10 @@ func TestAnyCourseOfEventsHeals(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		course := rapid.SliceOfN(rapid.Custom(drawEvent), 0, 25).Draw(rt, "course")
 		w := play(t, course)
-		if again := play(t, course); !slices.Equal(again.told, w.told) {
-			rt.Fatalf("the same course went another way:\n%s\n---\n%s", strings.Join(w.told, "\n"), strings.Join(again.told, "\n"))
+		if rapid.IntRange(0, 3).Draw(rt, "again") == 0 {
+			if again := play(t, course); !slices.Equal(again.told, w.told) {
+				rt.Fatalf("the same course went another way:\n%s\n---\n%s", strings.Join(w.told, "\n"), strings.Join(again.told, "\n"))
+			}
 		}
 		leaders := map[uint64]int{}
 		state := w.node(1).machine.State()

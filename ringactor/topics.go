@@ -20,9 +20,11 @@ const maxListed = 20_000
 
 // job is a request that waits for its turn on the leader. Exactly one answer goes to done.
 type job struct {
-	run  func(actor.Context)
-	done func(ctx actor.Context, answer proto.Message)
+	request proto.Message
+	done    reply
 }
+
+type reply func(ctx actor.Context, answer proto.Message)
 
 // onRequest serves a message of the partition vocabulary; peer is nil for a local sender.
 func (m *manager) onRequest(ctx actor.Context, request any, peer *actors.PeerInfo) {
@@ -34,6 +36,10 @@ func (m *manager) onRequest(ctx actor.Context, request any, peer *actors.PeerInf
 		if sender != nil {
 			ctx.Send(sender, answer)
 		}
+	}
+	if peer != nil && peer.ClusterID == "" {
+		done(ctx, refused(partition.Code_CODE_INVALID, "node %d belongs to no cluster yet: join first", peer.NodeID))
+		return
 	}
 	switch r := request.(type) {
 	case *partition.CreateTopic:
@@ -58,18 +64,16 @@ func (m *manager) noLeader() *partition.Refused {
 }
 
 // change queues a request on the leader, and forwards it once from any other node.
-func (m *manager) change(ctx actor.Context, request proto.Message, topic string, forwarded bool, done func(actor.Context, proto.Message)) {
+func (m *manager) change(ctx actor.Context, request proto.Message, topic string, forwarded bool, done reply) {
 	if err := metadata.ValidTopicName(topic); err != nil {
 		done(ctx, refused(partition.Code_CODE_INVALID, "%v", err))
 		return
 	}
 	switch {
-	case m.controls() && len(m.jobs) >= m.cfg.MaxPending, m.forwarded >= m.cfg.MaxPending:
+	case m.controls() && len(m.jobs) >= m.cfg.MaxPending, !m.controls() && m.forwarded >= m.cfg.MaxPending:
 		done(ctx, refused(partition.Code_CODE_BUSY, "%d topic requests are waiting, it had no effect: try again", m.cfg.MaxPending))
 	case m.controls():
-		j := &job{done: done}
-		j.run = func(ctx actor.Context) { m.run(ctx, request, done) }
-		m.jobs = append(m.jobs, j)
+		m.jobs = append(m.jobs, &job{request, done})
 		m.advance(ctx)
 	case m.leader == nil || forwarded:
 		done(ctx, m.noLeader())
@@ -78,7 +82,7 @@ func (m *manager) change(ctx actor.Context, request proto.Message, topic string,
 	}
 }
 
-func (m *manager) forward(ctx actor.Context, request proto.Message, done func(actor.Context, proto.Message)) {
+func (m *manager) forward(ctx actor.Context, request proto.Message, done reply) {
 	address := m.leader.GetAddress()
 	if member := m.view[m.leader.GetNodeId()]; member.GetAddress() != "" {
 		address = member.GetAddress()
@@ -97,18 +101,24 @@ func (m *manager) forward(ctx actor.Context, request proto.Message, done func(ac
 	m.forwarded++
 	actors.Ask(ctx, actor.NewPID(address, actors.NameRing), request, m.cfg.RequestTimeout, func(res any, err error) {
 		m.forwarded--
-		switch answer, ok := res.(proto.Message); {
-		case errors.Is(err, actors.ErrDeadLetter):
+		if errors.Is(err, actors.ErrDeadLetter) {
 			done(ctx, refused(partition.Code_CODE_NO_LEADER, "the leader, node %d, does not answer yet, it had no effect: try again", leader))
-		case err != nil || !ok:
-			done(ctx, refused(partition.Code_CODE_UNKNOWN_OUTCOME, "the leader, node %d, did not answer within %v: look before trying again", leader, m.cfg.RequestTimeout))
-		default:
+			return
+		}
+		switch answer := res.(type) {
+		case *partition.TopicCreated:
 			done(ctx, answer)
+		case *partition.TopicDeleted:
+			done(ctx, answer)
+		case *partition.Refused:
+			done(ctx, answer)
+		default:
+			done(ctx, refused(partition.Code_CODE_UNKNOWN_OUTCOME, "the leader, node %d, did not answer within %v: look before trying again", leader, m.cfg.RequestTimeout))
 		}
 	})
 }
 
-func (m *manager) run(ctx actor.Context, request proto.Message, done func(actor.Context, proto.Message)) {
+func (m *manager) run(ctx actor.Context, request proto.Message, done reply) {
 	switch r := request.(type) {
 	case *partition.CreateTopic:
 		m.createTopic(ctx, r, done)
@@ -119,7 +129,7 @@ func (m *manager) run(ctx actor.Context, request proto.Message, done func(actor.
 	}
 }
 
-func (m *manager) createTopic(ctx actor.Context, r *partition.CreateTopic, done func(actor.Context, proto.Message)) {
+func (m *manager) createTopic(ctx actor.Context, r *partition.CreateTopic, done reply) {
 	factor := r.GetReplicationFactor()
 	if factor == 0 {
 		factor = uint32(m.cfg.ReplicationFactor)
@@ -167,7 +177,7 @@ func (m *manager) createTopic(ctx actor.Context, r *partition.CreateTopic, done 
 	})
 }
 
-func (m *manager) proposeTopic(ctx actor.Context, command proto.Message, done func(actor.Context, proto.Message), answer func(*metadata.TopicChanged) proto.Message) {
+func (m *manager) proposeTopic(ctx actor.Context, command proto.Message, done reply, answer func(*metadata.TopicChanged) proto.Message) {
 	m.propose(ctx, command, func(ctx actor.Context, res any, err error) {
 		if err != nil {
 			done(ctx, m.refusalOf(err))

@@ -8,11 +8,11 @@
 //
 // What a plan does, in this order:
 //
-//  1. replicas on failed, left or unknown nodes leave the in-sync set, never below MinISR
-//  2. live replicas of partitions with ImmediateSync re-enter the in-sync set
-//  3. partitions whose leader is gone get an in-sync live one; a leader that restarted is elected anew
-//  4. partitions without replicas get them, and a leader
-//  5. leaders leave draining nodes, and with Config.BalanceLeaders they are evened out
+//  1. partitions whose leader is gone get an in-sync live one; a leader that restarted is elected anew
+//  2. replicas on failed, left or unknown nodes leave the in-sync set, never below MinISR; live replicas of
+//     partitions with ImmediateSync re-enter it; partitions without replicas get them, and a leader
+//  3. leaders leave draining nodes
+//  4. with Config.BalanceLeaders, leaders are evened out
 //
 // Guarantees, held by property tests:
 //   - A new partition has exactly its replication factor of distinct eligible

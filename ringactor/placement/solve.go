@@ -25,6 +25,7 @@ func Solve(partitions []Partition, nodes []Node, cfg Config) (Plan, error) {
 	}
 	s.assignNew()
 	s.balance(cfg)
+	slices.SortStableFunc(s.moves, func(a, b Move) int { return cmp.Compare(a.Reason.urgency(), b.Reason.urgency()) })
 	table := make([]Partition, len(s.parts))
 	for i, p := range s.parts {
 		table[i] = p.Partition

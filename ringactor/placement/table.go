@@ -118,6 +118,20 @@ func (r Reason) String() string {
 	return "unknown"
 }
 
+// urgency orders a plan: a caller that can make only some of the moves gives partitions leaders first. Moves of one
+// partition are made in this order anyway.
+func (r Reason) urgency() int {
+	switch r {
+	case LeaderFailed, UncleanElection, LeaderRestarted:
+		return 0
+	case LeaderDrained:
+		return 2
+	case LeaderBalance:
+		return 3
+	}
+	return 1
+}
+
 // Move is one change of one partition. Replicas, ISR and Leader are the state
 // after it; the leader comes first in Replicas of an Assign.
 type Move struct {
@@ -137,7 +151,7 @@ type Stuck struct {
 }
 
 // Plan is the result of Solve. Moves are in the order in which they are to be
-// made; a partition may appear more than once.
+// made, the most urgent first; a partition may appear more than once.
 type Plan struct {
 	Moves []Move
 	Stuck []Stuck

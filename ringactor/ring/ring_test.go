@@ -135,10 +135,8 @@ func TestRefusals(t *testing.T) {
 	if r.Snapshot() != before {
 		t.Error("a refused change published a new ring")
 	}
-	full := New(MaxVirtualNodes)
-	if err := full.AddWeighted("big", MaxWeight); err != nil {
-		t.Fatal(err)
-	}
+	full := New(128)
+	full.current.Store(&Snapshot{points: make([]uint64, MaxPoints-127)})
 	if err := full.AddNode("one-more"); !errors.Is(err, ErrRingFull) {
 		t.Errorf("full ring: %v", err)
 	}
