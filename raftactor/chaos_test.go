@@ -1,0 +1,183 @@
+package raftactor
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/hupe1980/rivven-cluster/actors/consensus"
+)
+
+type op struct {
+	key, value string
+	read       bool
+}
+
+// register is one key's value; an operation whose outcome is unknown stays open to the end of the history.
+var register = porcupine.Model{
+	Partition: func(history []porcupine.Operation) [][]porcupine.Operation {
+		byKey := map[string][]porcupine.Operation{}
+		var keys []string
+		for _, o := range history {
+			k := o.Input.(op).key
+			if byKey[k] == nil {
+				keys = append(keys, k)
+			}
+			byKey[k] = append(byKey[k], o)
+		}
+		var out [][]porcupine.Operation
+		for _, k := range keys {
+			out = append(out, byKey[k])
+		}
+		return out
+	},
+	Init: func() any { return "" },
+	Step: func(state, input, output any) (bool, any) {
+		in := input.(op)
+		if in.read {
+			return output.(string) == state.(string), state
+		}
+		return true, in.value
+	},
+}
+
+// client runs one operation after the other against a random node, for as long as the world says.
+type client struct {
+	w       *world
+	id, n   int
+	history *[]porcupine.Operation
+	stop    bool
+	session uint64
+}
+
+func (c *client) next() {
+	if c.stop {
+		return
+	}
+	node := c.w.nodes[c.w.rng.IntN(len(c.w.nodes))]
+	if node.sys == nil {
+		c.w.at(5*time.Millisecond, c.next)
+		return
+	}
+	c.n++
+	o := op{key: fmt.Sprintf("k%d", c.w.rng.IntN(3)), value: fmt.Sprintf("c%d-%d", c.id, c.n), read: c.w.rng.IntN(2) == 0}
+	var m proto.Message = consensus.NewPropose(text("set %s %s", o.key, o.value))
+	if o.read {
+		m = consensus.NewQuery(text("%s", o.key))
+	}
+	c.attempt(node, o, m, c.w.now)
+}
+
+func (c *client) attempt(on *node, o op, m proto.Message, call time.Duration) {
+	a, gen := on.ask(m), on.gen
+	var poll func()
+	deadline := c.w.now + 3*time.Second
+	poll = func() {
+		if a.got == nil && c.w.now < deadline && on.gen == gen {
+			c.w.at(300*time.Microsecond, poll)
+			return
+		}
+		c.done(o, call, a.got)
+		c.w.at(time.Millisecond, c.next)
+	}
+	poll()
+}
+
+func (c *client) done(o op, call time.Duration, got any) {
+	h := porcupine.Operation{ClientId: c.id, Input: o, Call: int64(call), Return: int64(c.w.now)}
+	value, err := consensus.Result[*wrapperspb.StringValue](got, nil)
+	switch {
+	case err == nil:
+		h.Output = value.GetValue()
+	case o.read:
+		return
+	default:
+		if f, ok := got.(*consensus.Failed); ok && f.GetCode() != consensus.Code_CODE_UNKNOWN_OUTCOME {
+			return // it had no effect
+		}
+		h.Return, h.Output = int64(time.Hour), ""
+		c.id += 100 // porcupine's clients wait for their answers
+	}
+	*c.history = append(*c.history, h)
+}
+
+// TestSimChaosIsLinearizable mixes partitions, loss, crashes and restarts of processes and of single actors. Everything that was
+// acknowledged is there, and reads are linearizable, from any node.
+func TestSimChaosIsLinearizable(t *testing.T) {
+	seeds := 12
+	if s, err := strconv.Atoi(os.Getenv("RAFT_SEEDS")); err == nil {
+		seeds = s
+	}
+	for seed := range uint64(seeds) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { chaos(t, 1000+seed) })
+	}
+}
+
+func chaos(t *testing.T, seed uint64) {
+	w := cluster(t, seed, 3+2*int(seed%2), small)
+	var history []porcupine.Operation
+	var clients []*client
+	for i := range 4 {
+		c := &client{w: w, id: i, history: &history}
+		clients = append(clients, c)
+		c.next()
+	}
+	loss := 0
+	w.filter = func(int, int, proto.Message) bool { return loss == 0 || w.rng.IntN(100) >= loss }
+	for range 25 {
+		w.run(time.Duration(w.rng.Int64N(int64(600 * time.Millisecond))))
+		n := w.nodes[w.rng.IntN(len(w.nodes))]
+		switch w.rng.IntN(8) {
+		case 0:
+			w.isolate(n)
+		case 1:
+			other := w.nodes[w.rng.IntN(len(w.nodes))]
+			w.cut[[2]int{n.id, other.id}] = n != other
+		case 2, 3:
+			w.heal()
+		case 4, 5:
+			if n.sys != nil {
+				n.crash()
+			} else {
+				n.start(nil, small)
+			}
+		case 6:
+			if n.sys != nil {
+				n.deliver(n.group, &poison{})
+			}
+		case 7:
+			loss = w.rng.IntN(10)
+		}
+	}
+	loss = 0
+	w.heal()
+	for _, n := range w.nodes {
+		if n.sys == nil {
+			n.start(nil, small)
+		}
+	}
+	w.run(2 * time.Second)
+	for _, c := range clients {
+		c.stop = true
+	}
+	w.run(4 * time.Second)
+	w.leader().set("end", "1")
+	w.agree(w.nodes...)
+	for _, n := range w.nodes {
+		if n.status().GetHalted() != "" || n.gaveUp != nil {
+			t.Fatalf("node %d: %q %v", n.id, n.status().GetHalted(), n.gaveUp)
+		}
+	}
+	if len(history) < 100 {
+		t.Fatalf("only %d operations", len(history))
+	}
+	if res := porcupine.CheckOperationsTimeout(register, history, 20*time.Second); res == porcupine.Illegal {
+		t.Fatalf("seed %d: not linearizable, %d operations", seed, len(history))
+	}
+}
