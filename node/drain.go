@@ -92,8 +92,26 @@ func (r *root) checkHandOver(ctx actor.Context, m *handOverCheck) {
 // closeRemote sends what is queued and says goodbye, then everything stops.
 func (r *root) closeRemote(ctx actor.Context) {
 	actors.Ask(ctx, r.pid(actors.NameRemote), &remote.Drain{Timeout: closeTimeout}, closeTimeout+time.Second, func(any, error) {
-		ctx.Stop(ctx.Self())
+		r.stopUpper(ctx)
 	})
+}
+
+// stopUpper stops what stands on the storage before the storage; the rest goes when the last of it is gone.
+func (r *root) stopUpper(ctx actor.Context) {
+	r.stopping = make(map[string]bool)
+	for _, name := range []string{actors.NameRing, actors.RaftName(r.node.opts.group), actors.NameSwim, actors.NameBootstrap} {
+		if _, runs := r.node.system.ProcessRegistry.GetLocal(name); runs {
+			r.stopping[name] = true
+			ctx.Stop(r.pid(name))
+		}
+	}
+	r.stopLower(ctx)
+}
+
+func (r *root) stopLower(ctx actor.Context) {
+	if r.stopping != nil && len(r.stopping) == 0 {
+		ctx.Stop(ctx.Self())
+	}
 }
 
 // leads reports whether a partition that others could lead is still led by the node.

@@ -64,7 +64,7 @@ func WithTransport(t remote.Transport) Option { return func(o *options) { o.tran
 // How long the steps of a shutdown may take, each; they end sooner where there is nothing to do.
 const (
 	transferTimeout = 2 * time.Second
-	leaveTimeout    = 3 * time.Second
+	leaveTimeout    = 6 * time.Second
 	handOverTimeout = 3 * time.Second
 	closeTimeout    = 3 * time.Second
 )

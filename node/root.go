@@ -23,6 +23,7 @@ type root struct {
 	doors    *doors
 	members  membership.View
 	draining bool
+	stopping map[string]bool // children that are to be gone before the rest stops
 }
 
 func (r *root) Receive(ctx actor.Context) {
@@ -39,6 +40,9 @@ func (r *root) Receive(ctx actor.Context) {
 		r.checkHandOver(ctx, m)
 	case *Get:
 		ctx.Respond(r.node)
+	case *actor.Terminated:
+		delete(r.stopping, m.Who.GetId())
+		r.stopLower(ctx)
 	case *actor.Stopped:
 		r.close()
 	default:

@@ -151,6 +151,9 @@ func (r *root) spawnSwim(ctx actor.Context) error {
 	cfg, id := r.node.cfg, r.identity
 	protocol := swim.DefaultLAN()
 	protocol.ProtocolPeriod, protocol.SuspectTimeout = cfg.Gossip.ProtocolPeriod, cfg.Gossip.SuspectTimeout
+	// A shorter period leaves helpers and gossip the same share of it.
+	protocol.ProbeTimeout = min(protocol.ProbeTimeout, protocol.ProtocolPeriod/2)
+	protocol.GossipInterval = min(protocol.GossipInterval, protocol.ProtocolPeriod/5)
 	tags := make(map[string]string, len(cfg.Tags)+1)
 	for k, v := range cfg.Tags {
 		tags[k] = v
