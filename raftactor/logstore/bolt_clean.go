@@ -5,18 +5,17 @@ import "go.etcd.io/bbolt"
 const (
 	carryBytes   = 1 << 20 // of entries that one transaction carries on
 	manySegments = 8       // from here on small old segments are merged
+	maxDrops     = 4       // segments in one transaction
 )
 
-// cleanStep is what one transaction does besides to get rid of the oldest segment: it carries on a part of what still
-// lives there, or drops it when a transaction before has carried on the last. Readers never miss a record so: they find
-// it where the index says until after the index says otherwise.
+// cleanStep is what one transaction does besides to get rid of the oldest segments: it drops those that the index no longer
+// names, and carries on a part of what still lives in the oldest after those. Readers never miss a record so: it is
+// dropped in a later transaction than the one that moved it.
 type cleanStep struct {
 	drop        []uint64
-	from        *segment // whose content is carried on
 	runs        []carryRun
 	carryBytes  uint64
 	checkpoints []op
-	complete    bool // nothing is left in from
 }
 
 type carryRun struct {
@@ -24,36 +23,31 @@ type carryRun struct {
 	run   run
 }
 
-// nextStep decides about the oldest segment.
+// nextStep decides about the oldest segments. The newest is never touched.
 func (s *bolt) nextStep(plan batchPlan) cleanStep {
 	var step cleanStep
 	segments := s.index.segments
-	if s.w.stuck || len(segments) < 2 {
-		return step
-	}
-	if segments[0].emptied {
-		step.drop = []uint64{segments[0].id}
+	for len(segments) > 1 && len(step.drop) < maxDrops && s.index.idle(segments[0]) {
+		step.drop = append(step.drop, segments[0].id)
 		segments = segments[1:]
 	}
-	if len(segments) < 2 || segments[0].id == s.w.segment || !s.worthCleaning(segments) {
+	if s.w.stuck || len(segments) < 2 || !s.worthCleaning(segments) {
 		return step
 	}
-	step.from, step.complete = segments[0], true
+	from := segments[0]
 	for _, name := range sortedKeys(s.index.groups) {
 		g := s.index.groups[name]
-		if g.hardIn == step.from.id || g.stateIn == step.from.id {
+		if g.hardIn == from.id || g.stateIn == from.id {
 			step.checkpoint(name, g.position, plan)
 		}
 		for _, r := range g.runs {
-			if step.from.live == 0 || r.at.segment != step.from.id {
-				continue
+			if from.live == 0 || step.carryBytes >= carryBytes {
+				break
 			}
-			if step.carryBytes >= carryBytes {
-				step.complete = false
-				return step
+			if r.at.segment == from.id {
+				step.runs = append(step.runs, carryRun{name, r})
+				step.carryBytes += uint64(r.at.bytes)
 			}
-			step.runs = append(step.runs, carryRun{name, r})
-			step.carryBytes += uint64(r.at.bytes)
 		}
 	}
 	return step
@@ -84,7 +78,7 @@ func (s *bolt) worthCleaning(segments []*segment) bool {
 }
 
 // carryRuns adds the step's runs to the flush. A record that can't be read is left where it is for its reader to find.
-func (s *bolt) carryRuns(tx *bbolt.Tx, flush *boltFlush, step *cleanStep) {
+func (s *bolt) carryRuns(tx *bbolt.Tx, flush *boltFlush, step cleanStep) {
 	for _, c := range step.runs {
 		g := s.index.groups[c.group]
 		lo := max(c.run.first, g.first)
@@ -96,7 +90,7 @@ func (s *bolt) carryRuns(tx *bbolt.Tx, flush *boltFlush, step *cleanStep) {
 			}
 		}
 		if err != nil {
-			s.w.stuck, step.complete = true, false
+			s.w.stuck = true
 			return
 		}
 	}

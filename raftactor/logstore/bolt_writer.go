@@ -163,7 +163,7 @@ func (s *bolt) commit(job *boltJob, plan batchPlan) error {
 	}
 	defer func() { _ = tx.Rollback() }()
 	flush := &boltFlush{}
-	s.carryRuns(tx, flush, &step)
+	s.carryRuns(tx, flush, step)
 	flush.addAll(ops)
 	flush.addAll(step.checkpoints)
 	if err := s.fill(tx, job, flush, step); err != nil {
@@ -242,8 +242,5 @@ func (s *bolt) publish(job *boltJob, plan batchPlan, flush *boltFlush, step clea
 		if g, ok := x.groups[group]; ok {
 			g.position = p
 		}
-	}
-	if step.from != nil {
-		step.from.emptied = step.complete
 	}
 }

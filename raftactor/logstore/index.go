@@ -28,10 +28,9 @@ type boltGroup struct {
 
 // segment is one bucket of records. The oldest is dropped when nothing in it is needed any more.
 type segment struct {
-	id      uint64
-	bytes   uint64
-	live    uint64 // bytes of entries that a run still covers
-	emptied bool   // all that lived in it has been carried on
+	id    uint64
+	bytes uint64
+	live  uint64 // bytes of entries that a run still covers
 }
 
 // index knows all groups and segments. The writer changes it behind a lock, after the disk.
@@ -58,6 +57,19 @@ func (x *index) segment(id uint64) *segment {
 		return nil
 	}
 	return x.segments[id-x.segments[0].id]
+}
+
+// idle says whether nothing in a segment is needed any more.
+func (x *index) idle(s *segment) bool {
+	if s.live > 0 {
+		return false
+	}
+	for _, g := range x.groups {
+		if g.hardIn == s.id || g.stateIn == s.id {
+			return false
+		}
+	}
+	return true
 }
 
 func (x *index) group(name string) *boltGroup {
