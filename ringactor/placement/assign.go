@@ -143,9 +143,7 @@ func (s *solver) place(p *part, chosen []int) {
 	}
 	slices.Sort(p.Replicas)
 	p.ISR = slices.Clone(p.Replicas)
-	leader := s.elect(p, p.ISR)
-	s.leaders[leader]++
-	p.Leader = s.nodes[leader].ID
+	s.lead(p, s.elect(p, p.ISR))
 }
 
 func leaderFirst(p *part) {

@@ -1,6 +1,9 @@
 package placement
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // balance takes leadership off draining nodes and, where wanted, evens it out.
 // New partitions were recorded already, so what moves here is recorded by comparing.
@@ -35,13 +38,7 @@ func (s *solver) undrain(p *part) {
 	if next < 0 || !s.nodes[next].eligible() {
 		return
 	}
-	s.lead(p, old, next)
-}
-
-func (s *solver) lead(p *part, from, to int) {
-	s.leaders[from]--
-	s.leaders[to]++
-	p.Leader = s.nodes[to].ID
+	s.lead(p, next)
 }
 
 // evenOut moves leaders of movable partitions along augmenting paths: from a
@@ -71,12 +68,18 @@ func (s *solver) evenOut(movable func(*part) bool) {
 // leaderGraph has an edge from a to b for every movable partition led by a that b could lead.
 type leaderGraph struct {
 	s *solver
-	// edges[a*len(nodes)+b] may hold partitions that a no longer leads; they are dropped when met.
-	edges [][]int32
+	// edges[a*len(nodes)+b] has the partitions of an edge by topic. It may hold partitions that a no longer leads; they
+	// are dropped when met.
+	edges [][]topicEdge
+}
+
+type topicEdge struct {
+	topic int
+	parts []int32
 }
 
 func newLeaderGraph(s *solver, movable func(*part) bool) *leaderGraph {
-	g := &leaderGraph{s: s, edges: make([][]int32, len(s.nodes)*len(s.nodes))}
+	g := &leaderGraph{s: s, edges: make([][]topicEdge, len(s.nodes)*len(s.nodes))}
 	for i := range s.parts {
 		if p := &s.parts[i]; movable(p) && len(p.Replicas) > 0 {
 			if leader, ok := s.find(p.Leader); ok && s.nodes[leader].eligible() {
@@ -88,26 +91,55 @@ func newLeaderGraph(s *solver, movable func(*part) bool) *leaderGraph {
 }
 
 func (g *leaderGraph) add(i int32, leader int) {
-	for _, id := range g.s.parts[i].ISR {
-		if to, ok := g.s.find(id); ok && to != leader && g.s.nodes[to].eligible() {
-			at := leader*len(g.s.nodes) + to
-			g.edges[at] = append(g.edges[at], i)
+	p := &g.s.parts[i]
+	for _, id := range p.ISR {
+		to, ok := g.s.find(id)
+		if !ok || to == leader || !g.s.nodes[to].eligible() {
+			continue
 		}
+		edge := &g.edges[leader*len(g.s.nodes)+to]
+		// Partitions are first added in the order of topics, so the search is for those that come back.
+		at, found := slices.BinarySearchFunc(*edge, p.topic, func(e topicEdge, topic int) int { return cmp.Compare(e.topic, topic) })
+		if !found {
+			*edge = slices.Insert(*edge, at, topicEdge{topic: p.topic})
+		}
+		(*edge)[at].parts = append((*edge)[at].parts, i)
 	}
 }
 
-// edge returns a partition that from leads and to could lead, or -1.
-func (g *leaderGraph) edge(from, to int) int32 {
-	at := from*len(g.s.nodes) + to
-	list := g.edges[at]
-	for len(list) > 0 && g.s.parts[list[0]].Leader != g.s.nodes[from].ID {
-		list = list[1:]
+// led drops what from no longer leads at the head, and reports whether anything is left.
+func (e *topicEdge) led(s *solver, from int) bool {
+	for len(e.parts) > 0 && s.parts[e.parts[0]].Leader != s.nodes[from].ID {
+		e.parts = e.parts[1:]
 	}
-	g.edges[at] = list
-	if len(list) == 0 {
-		return -1
+	return len(e.parts) > 0
+}
+
+// connects reports whether from leads a partition that to could lead.
+func (g *leaderGraph) connects(from, to int) bool {
+	edge := &g.edges[from*len(g.s.nodes)+to]
+	for len(*edge) > 0 && !(*edge)[0].led(g.s, from) {
+		*edge = (*edge)[1:]
 	}
-	return list[0]
+	return len(*edge) > 0
+}
+
+// pick returns a partition of an edge that connects: one of the topic of which from leads most more than to, because
+// load that is even over all topics may still pile one of them on one node.
+func (g *leaderGraph) pick(from, to int) int32 {
+	best, bestGap := int32(-1), 0
+	edge := g.edges[from*len(g.s.nodes)+to]
+	for i := range edge {
+		if !edge[i].led(g.s, from) {
+			continue
+		}
+		topic := edge[i].topic
+		gap := g.s.topicLeaders[topicNode{topic, from}] - g.s.topicLeaders[topicNode{topic, to}]
+		if best < 0 || gap > bestGap {
+			best, bestGap = edge[i].parts[0], gap
+		}
+	}
+	return best
 }
 
 func (g *leaderGraph) heaviestFirst() []int {
@@ -138,7 +170,7 @@ func (g *leaderGraph) path(from int) []int {
 		best := -1
 		for _, a := range level {
 			for b := range s.nodes {
-				if previous[b] >= 0 || g.edge(a, b) < 0 {
+				if previous[b] >= 0 || !g.connects(a, b) {
 					continue
 				}
 				previous[b] = a
@@ -176,8 +208,8 @@ func chain(previous []int, from, to int) []int {
 func (g *leaderGraph) shift(path []int) {
 	for k := len(path) - 1; k > 0; k-- {
 		from, to := path[k-1], path[k]
-		i := g.edge(from, to)
-		g.s.lead(&g.s.parts[i], from, to)
+		i := g.pick(from, to)
+		g.s.lead(&g.s.parts[i], to)
 		g.add(i, to)
 	}
 }

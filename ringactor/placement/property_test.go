@@ -275,6 +275,32 @@ func TestLeadersAreAsEvenAsTheyCanBe(t *testing.T) {
 	})
 }
 
+func TestATopicIsNotPiledOnOneNode(t *testing.T) {
+	nodes := equalNodes(3, 1)
+	var table []Partition
+	for _, topic := range []string{"a", "b", "c", "d"} {
+		table, _ = solve(t, append(table, newTopic(topic, 6, 3)...), nodes, Config{})
+	}
+	nodes[0].Status = Failed
+	table, _ = solve(t, table, nodes, Config{})
+	nodes[0].Status = Alive
+	table, _ = solve(t, table, nodes, Config{BalanceLeaders: true})
+	perTopic := map[string]map[uint64]int{}
+	for _, p := range table {
+		if perTopic[p.Topic] == nil {
+			perTopic[p.Topic] = map[uint64]int{}
+		}
+		perTopic[p.Topic][p.Leader]++
+	}
+	for topic, leaders := range perTopic {
+		for id := range uint64(3) {
+			if leaders[id+1] != 2 {
+				t.Errorf("topic %s is led %v, want 2 each", topic, leaders)
+			}
+		}
+	}
+}
+
 func TestWeightsShareTheLoad(t *testing.T) {
 	nodes := equalNodes(4, 1)
 	nodes[0].Weight = 3

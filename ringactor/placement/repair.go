@@ -1,6 +1,9 @@
 package placement
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // repair keeps one placed partition led by a live in-sync replica and its in-sync set true.
 func (s *solver) repair(i int) {
@@ -36,11 +39,7 @@ func (s *solver) failover(p *part) {
 		s.giveUp(p, "leader %d is gone and no replica in the in-sync set %v is alive", p.Leader, p.ISR)
 		return
 	}
-	if old, ok := s.find(p.Leader); ok {
-		s.leaders[old]--
-	}
-	s.leaders[leader]++
-	p.Leader = s.nodes[leader].ID
+	s.lead(p, leader)
 	if reason == UncleanElection {
 		p.ISR = []uint64{p.Leader}
 	} else {
@@ -71,6 +70,9 @@ func (s *solver) leadsBefore(p *part, a, b int) bool {
 		return na.eligible()
 	}
 	if c := lighter(s.leaders[a], max(na.Weight, 1), s.leaders[b], max(nb.Weight, 1)); c != 0 {
+		return c < 0
+	}
+	if c := cmp.Compare(s.topicLeaders[topicNode{p.topic, a}], s.topicLeaders[topicNode{p.topic, b}]); c != 0 {
 		return c < 0
 	}
 	return rank(p, na.ID) > rank(p, nb.ID)

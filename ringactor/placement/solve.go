@@ -65,6 +65,7 @@ func comparePartitions(a, b Partition) int {
 type part struct {
 	Partition
 	placed bool // was in the table before this run
+	topic  int  // equal for partitions of one topic
 }
 
 // solver works on indices into nodes, which are sorted by id.
@@ -73,9 +74,13 @@ type solver struct {
 	parts    []part
 	replicas []uint64 // replicas per node
 	leaders  []uint64 // leaders per node
-	moves    []Move
-	stuck    []Stuck
+	// topicLeaders has the leaders of one topic on one node.
+	topicLeaders map[topicNode]int
+	moves        []Move
+	stuck        []Stuck
 }
+
+type topicNode struct{ topic, node int }
 
 func newSolver(partitions []Partition, nodes []Node) (*solver, error) {
 	s := &solver{
@@ -83,6 +88,8 @@ func newSolver(partitions []Partition, nodes []Node) (*solver, error) {
 		parts:    make([]part, len(partitions)),
 		replicas: make([]uint64, len(nodes)),
 		leaders:  make([]uint64, len(nodes)),
+
+		topicLeaders: make(map[topicNode]int),
 	}
 	slices.SortFunc(s.nodes, func(a, b Node) int { return cmp.Compare(a.ID, b.ID) })
 	for i, n := range s.nodes {
@@ -107,13 +114,19 @@ func newSolver(partitions []Partition, nodes []Node) (*solver, error) {
 		if err := checkPartition(p); err != nil {
 			return nil, err
 		}
+		if i > 0 {
+			p.topic = s.parts[i-1].topic
+			if s.parts[i-1].Topic != p.Topic {
+				p.topic++
+			}
+		}
 		for _, id := range p.Replicas {
 			if n, ok := s.find(id); ok {
 				s.replicas[n]++
 			}
 		}
 		if n, ok := s.find(p.Leader); ok {
-			s.leaders[n]++
+			s.count(p, n, 1)
 		}
 	}
 	return s, nil
@@ -156,6 +169,20 @@ func (s *solver) find(id uint64) (int, bool) {
 func (s *solver) gone(id uint64) bool {
 	n, ok := s.find(id)
 	return !ok || s.nodes[n].gone()
+}
+
+// lead makes a node the leader of a partition, wherever that was before.
+func (s *solver) lead(p *part, to int) {
+	if from, ok := s.find(p.Leader); ok {
+		s.count(p, from, -1)
+	}
+	s.count(p, to, 1)
+	p.Leader = s.nodes[to].ID
+}
+
+func (s *solver) count(p *part, n, by int) {
+	s.leaders[n] += uint64(by)
+	s.topicLeaders[topicNode{p.topic, n}] += by
 }
 
 func (s *solver) record(p *part, reason Reason) {
