@@ -51,6 +51,7 @@ var laws = []law{
 	{"actors/partition", allow([]string{"actors"}, protoactor, protobuf), nil, "a vocabulary holds messages and their errors, and depends on no other"},
 	{"raftactor", allow(actors, protoactor, zap, protobuf, etcdRaft), nil, "subsystems meet through the messages under actors/, node wires them"},
 	{"raftactor/logstore", allow(actors, protoactor, zap, protobuf, bbolt, raftpb), nil, "the store keeps logs for any group and knows no group actor"},
+	{"raftactor/logstore/storetest", allow([]string{"raftactor/logstore"}, actors, protoactor, zap, protobuf, raftpb, testOnly), nil, "the conformance suite is test code and knows the contract alone"},
 	{"swimactor", allow(actors, protoactor, zap, protobuf), nil, "subsystems meet through the messages under actors/, node wires them"},
 	{"swimactor/swim", nil, nil, "the protocol is a pure state machine"},
 	{"ringactor", allow(actors, protoactor, zap, protobuf), nil, "subsystems meet through the messages under actors/, node wires them"},
