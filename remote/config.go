@@ -228,6 +228,15 @@ func (c *Config) validate() error {
 	if c.advertise == "" && c.transport == nil && unspecified(c.Host) {
 		errs = append(errs, fmt.Errorf("%s is no address that peers can dial: set one with WithAdvertise", c.Address()))
 	}
+	for _, address := range []string{c.advertise, c.advertiseGoss} {
+		host, port, err := net.SplitHostPort(address)
+		if address != "" && (err != nil || port != "0" && checkAddress(address) != nil || unspecified(host)) {
+			errs = append(errs, fmt.Errorf("advertised address %s: want host:port that peers can dial", quoteShort(address)))
+		}
+	}
+	if c.identity != nil && (len(c.identity.Name) > helloNameMax || len(c.identity.ClusterID) > helloClusterMax || c.identity.Generation == 0) {
+		errs = append(errs, fmt.Errorf("identity: want a name of at most %d bytes, a cluster id of at most %d, and a generation above 0", helloNameMax, helloClusterMax))
+	}
 	for _, r := range c.reserved {
 		if len(r.types) == 0 {
 			errs = append(errs, fmt.Errorf("WithReserved(%q) lists no message type", r.name))

@@ -118,7 +118,7 @@ func (c *core) advertise(cfg *Config, bound Endpoints) {
 	self := *c.self.Load()
 	self.Address = advertised(cfg.advertise, bound.Main)
 	gossipDefault := bound.Gossip
-	if cfg.advertise != "" {
+	if host, _, err := net.SplitHostPort(bound.Gossip); cfg.advertise != "" || err == nil && unspecified(host) {
 		gossipDefault = withPortOf(self.Address, bound.Gossip)
 	}
 	self.GossipAddress = advertised(cfg.advertiseGoss, gossipDefault)

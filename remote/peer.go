@@ -24,12 +24,15 @@ type peer struct {
 	alias atomic.Pointer[peer]
 	self  atomic.Bool
 	gone  atomic.Bool
+	// process is what PIDs of this address resolve to.
+	process process
 	// used is set by every message that is turned away, so that a peer nobody wants can be forgotten.
 	used atomic.Bool
 }
 
 func newPeer(c *core, address string) *peer {
 	p := &peer{core: c, address: address}
+	p.process.core, p.process.address = c, address
 	for class := range p.out {
 		p.out[class] = &outbox{peer: p, class: actors.Class(class), limit: c.limits.queued(actors.Class(class))}
 	}
@@ -104,6 +107,9 @@ func (t *peerTable) remove(p *peer) {
 		delete(t.byAddress, p.address)
 	}
 	p.gone.Store(true)
+	for _, other := range t.byAddress {
+		other.alias.CompareAndSwap(p, nil)
+	}
 }
 
 // all returns the peers in the order of their addresses.
@@ -128,18 +134,25 @@ func (t *peerTable) refuseAll() {
 	t.refusing = true
 	t.mu.Unlock()
 	for _, p := range t.all() {
+		t.core.refuse(p, actors.Datagram, "this node is stopping")
 		t.core.giveUp(p, "this node is stopping")
 	}
 }
 
-// giveUp turns away what waits for a peer and what comes from now on, and tells watchers.
+// giveUp turns away what waits for a peer and what comes from now on, but datagrams, and tells watchers.
 func (c *core) giveUp(p *peer, reason string) {
-	for _, o := range p.out {
-		for _, it := range o.refuse(true) {
-			c.dead(p, &it, reason)
+	for class := actors.Class(0); class < actors.Classes; class++ {
+		if class != actors.Datagram {
+			c.refuse(p, class, reason)
 		}
 	}
 	c.endWatches(p)
+}
+
+func (c *core) refuse(p *peer, class actors.Class, reason string) {
+	for _, it := range p.out[class].refuse(true) {
+		c.dead(p, &it, reason)
+	}
 }
 
 // endWatches tells every watcher here that the peer's address is gone.

@@ -22,6 +22,9 @@ var (
 )
 
 func (c *core) resolveProcess(pid *actor.PID) (actor.Process, bool) {
+	if p := c.peers.find(pid.Address); p != nil {
+		return &p.process, true
+	}
 	if checkAddress(pid.Address) != nil {
 		return nil, false
 	}

@@ -275,6 +275,9 @@ func (s *session) onFailed(ctx actor.Context, l *line, err error) {
 func (s *session) mainFailed(ctx actor.Context, l *line, err error) {
 	s.answerResolves(ctx, nil, fmt.Errorf("resolving %s: %w", s.peer.address, err))
 	s.core.giveUp(s.peer, "the peer is not reachable")
+	if s.info == nil {
+		s.core.refuse(s.peer, actors.Datagram, "nobody is known to live at the address")
+	}
 	s.core.failRequests(s.peer)
 	if s.inbound[KindMain].conn == nil {
 		s.core.dropIncoming(s.peer)

@@ -182,6 +182,7 @@ func (c *core) alias(from, to *peer) {
 				c.enqueue(to, actors.Class(class), it)
 			}
 		}
+		o.detach(true) // should the alias ever end, the next message asks again
 	}
 	for _, w := range from.watches.outgoing(true) {
 		c.watch(to, w.who, c.system.NewLocalPID(w.watcher))

@@ -410,3 +410,44 @@ func TestDrain(t *testing.T) {
 		t.Fatalf("%d of 1001 arrived", n)
 	}
 }
+
+func TestDatagramsDoNotWaitForABackoff(t *testing.T) {
+	w, a, b := pair(t)
+	got := b.collect("x")
+	a.Root.Send(b.at("x"), text("hello"))
+	w.runFor(time.Second)
+	got.take()
+	b.crash()
+	w.runFor(time.Minute)
+	// It is back and says nothing; the stream lanes here wait out their back-off.
+	b = w.start("b:1", worldIdentity(2, 2))
+	got = b.collect("x")
+	actors.Send(actors.Datagram, a.Root, b.at("x"), text("probe"))
+	w.runFor(20 * time.Millisecond)
+	if len(got.take()) != 1 {
+		t.Fatal("the probe waited")
+	}
+}
+
+func TestAnAliasEndsWithItsPeer(t *testing.T) {
+	w, a, b := pair(t)
+	w.nodes["alias:1"] = b
+	got := b.collect("x")
+	alias := actor.NewPID("alias:1", "x")
+	a.Root.Send(alias, text("hello"))
+	w.runFor(time.Second)
+	b.crash()
+	delete(w.nodes, "alias:1")
+	w.runFor(time.Hour)
+	if len(got.take()) != 1 || a.remote.core.peers.find("b:1") != nil {
+		t.Fatal("the peer was not forgotten")
+	}
+	c := w.start("c:1", worldIdentity(3, 1))
+	w.nodes["alias:1"] = c
+	got = c.collect("x")
+	a.Root.Send(alias, text("hello"))
+	w.runFor(time.Second)
+	if len(got.take()) != 1 {
+		t.Fatal("the address does not reach who lives there now")
+	}
+}
