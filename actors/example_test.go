@@ -7,12 +7,11 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/hupe1980/rivven-cluster/actors"
-	"github.com/hupe1980/rivven-cluster/actors/live"
 )
 
 // An actor of a fixed name, asked from another actor without blocking it.
 func Example() {
-	system := live.NewSystem()
+	system := simulated() // live.NewSystem() in a program
 	greeter := actor.PropsFromFunc(func(c actor.Context) {
 		if name, ok := c.Message().(string); ok {
 			c.Respond("hello, " + name)

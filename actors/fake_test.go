@@ -31,6 +31,10 @@ type fakeTimer struct {
 
 func newSystem(t *testing.T, opts ...actors.Option) *actors.System {
 	t.Helper()
+	return simulated(opts...)
+}
+
+func simulated(opts ...actors.Option) *actors.System {
 	env := &fakeEnv{}
 	s := actors.NewSystem(env, opts...)
 	env.system = s.ActorSystem

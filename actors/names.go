@@ -24,12 +24,13 @@ const GroupMeta = "meta"
 // RaftName is the well-known name of a group's actor.
 func RaftName(group string) string { return RaftPrefix + group }
 
-// Reserved reports whether an actor of this id belongs to the runtime. A reserved actor takes only the message
+// Reserved reports whether an actor of this id, or a parent of it, belongs to the runtime. A reserved actor takes only the message
 // types that it registered from the wire, no system messages, and sees what comes from there as [Inbound].
 func Reserved(id string) bool {
-	switch id {
+	name, _, _ := strings.Cut(id, "/")
+	switch name {
 	case NameRemote, NameStore, NameSnapshots, NameTicks, NameBootstrap, NameSwim, NameRing, NameAdmin:
 		return true
 	}
-	return strings.HasPrefix(id, RaftPrefix) || strings.HasPrefix(id, NameRemote+"/") || strings.HasPrefix(id, "guardian")
+	return strings.HasPrefix(id, RaftPrefix) || strings.HasPrefix(id, "guardian")
 }
