@@ -21,12 +21,10 @@ func devTLS(env actors.Env, domain string, cfg *Config) (TLS, error) {
 	if err != nil {
 		return TLS{}, err
 	}
-	node := uint64(0)
+	id := env.NewID()
+	node := max(binary.BigEndian.Uint64(id[:])>>12, 1) // 52 bits are exact in every JSON reader
 	if cfg.identity != nil {
 		node = cfg.identity.NodeID
-	} else {
-		id := env.NewID()
-		node = max(binary.BigEndian.Uint64(id[:])>>12, 1) // 52 bits are exact in every JSON reader
 	}
 	certificate, err := ca.IssueNode(node, env.Now(), 0, "localhost", "127.0.0.1", "::1")
 	if err != nil {

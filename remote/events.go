@@ -63,10 +63,6 @@ type (
 		dial uint64
 		peer *peer
 	}
-	owned struct {
-		conn Conn
-		peer *peer
-	}
 	wentUp struct {
 		peer *peer
 		info *actors.PeerInfo

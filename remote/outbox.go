@@ -246,7 +246,7 @@ func (c *core) dead(p *peer, it *item, reason string) {
 	c.metrics.deadLetters.Add(1)
 	switch it.kind {
 	case Frame_MESSAGE:
-		var message any = it.msg
+		message := it.msg
 		if it.sender != nil {
 			message = &actor.MessageEnvelope{Header: it.headers, Message: it.msg, Sender: it.sender}
 		}

@@ -85,7 +85,7 @@ func (p *process) send(class actors.Class, it item) {
 // deliverLocal hands over what was sent to this node under one of its other addresses.
 func (c *core) deliverLocal(it item) {
 	target, _ := c.system.ProcessRegistry.GetLocal(it.target.Id)
-	var message any = it.msg
+	message := it.msg
 	if it.sender != nil || it.headers != nil {
 		message = &actor.MessageEnvelope{Header: it.headers, Message: it.msg, Sender: it.sender}
 	}

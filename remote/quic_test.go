@@ -189,7 +189,7 @@ func TestGracefulShutdownDeliversWhatIsQueued(t *testing.T) {
 		}
 	}
 	dead := a.Root.RequestFuture(b.pid("x"), text("late"), patience)
-	if _, err := dead.Result(); err != actor.ErrDeadLetter {
+	if _, err := dead.Result(); !errors.Is(err, actor.ErrDeadLetter) {
 		t.Fatalf("after the shutdown: %v", err)
 	}
 }

@@ -2,6 +2,7 @@ package remote
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -152,7 +153,7 @@ func TestRequestReply(t *testing.T) {
 	if err != nil || res.(*wrapperspb.StringValue).Value != "future" {
 		t.Fatalf("got %v, %v", res, err)
 	}
-	if _, err := a.Root.RequestFuture(b.pid("nobody"), text("x"), patience).Result(); err != actor.ErrDeadLetter {
+	if _, err := a.Root.RequestFuture(b.pid("nobody"), text("x"), patience).Result(); !errors.Is(err, actor.ErrDeadLetter) {
 		t.Fatalf("a missing target: got %v, want a dead letter", err)
 	}
 }

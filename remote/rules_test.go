@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -61,7 +62,7 @@ func TestReservedNames(t *testing.T) {
 				t.Errorf("%s got %+v", c.to, in)
 			}
 		default:
-			if _, err := future.Result(); err != actor.ErrDeadLetter || len(got) != 0 {
+			if _, err := future.Result(); !errors.Is(err, actor.ErrDeadLetter) || len(got) != 0 {
 				t.Errorf("%s and %T: got %v, and the request ended with %v", c.to, c.msg, got, err)
 			}
 		}
@@ -255,7 +256,7 @@ func TestWhatCannotBeSentFailsAtOnce(t *testing.T) {
 		future := actor.NewFuture(a.ActorSystem, time.Hour)
 		actors.SendEnvelope(c.class, a.Root, b.at("x"), &actor.MessageEnvelope{Message: c.msg, Sender: future.PID()})
 		w.runFor(time.Second)
-		if _, err := future.Result(); err != actor.ErrDeadLetter {
+		if _, err := future.Result(); !errors.Is(err, actor.ErrDeadLetter) {
 			t.Errorf("%T in class %s: %v", c.msg, c.class, err)
 		}
 	}
@@ -288,7 +289,7 @@ func TestSerializerAndUnknownType(t *testing.T) {
 	if msgs := got.take(); len(msgs) != 1 || msgs[0].(*notProto).s != "hello" {
 		t.Fatalf("got %v", msgs)
 	}
-	if _, err := future.Result(); err != actor.ErrDeadLetter {
+	if _, err := future.Result(); !errors.Is(err, actor.ErrDeadLetter) {
 		t.Fatalf("a type that is unknown there: %v", err)
 	}
 }

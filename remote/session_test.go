@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -157,7 +158,7 @@ func TestCrashedPeerEndsWatchesAndRequests(t *testing.T) {
 	}
 	b.crash()
 	w.runFor(10 * time.Millisecond)
-	if _, err := future.Result(); err != actor.ErrDeadLetter {
+	if _, err := future.Result(); !errors.Is(err, actor.ErrDeadLetter) {
 		t.Fatalf("the request in flight: %v", err)
 	}
 	if down := events.take(); len(down) != 1 || down[0].(*actors.PeerDown).Peer.NodeID != 2 {
@@ -175,7 +176,7 @@ func TestCrashedPeerEndsWatchesAndRequests(t *testing.T) {
 	wantTerminated(t, watcher, b.at("silent"), actor.TerminatedReason_AddressTerminated)
 	future = a.Root.RequestFuture(b.at("silent"), text("?"), time.Hour)
 	w.settle()
-	if _, err := future.Result(); err != actor.ErrDeadLetter {
+	if _, err := future.Result(); !errors.Is(err, actor.ErrDeadLetter) {
 		t.Fatalf("a request to a peer that is down: %v", err)
 	}
 }
