@@ -24,8 +24,9 @@ const GroupMeta = "meta"
 // RaftName is the well-known name of a group's actor.
 func RaftName(group string) string { return RaftPrefix + group }
 
-// Reserved reports whether an actor of this id, or a parent of it, belongs to the runtime. A reserved actor takes only the message
-// types that it registered from the wire, no system messages, and sees what comes from there as [Inbound].
+// Reserved reports whether an actor of this id belongs to the runtime: it, or a parent of it, has one of the names above. A
+// reserved actor takes only the message types that it registered from the wire, no system messages, and sees what comes
+// from there as [Inbound].
 func Reserved(id string) bool {
 	name, _, _ := strings.Cut(id, "/")
 	switch name {
