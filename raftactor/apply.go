@@ -71,6 +71,10 @@ type (
 		ref *logstore.SnapshotRef
 		err error
 	}
+	begun struct {
+		run
+		ref *logstore.SnapshotRef
+	}
 	restored struct {
 		run
 		ref *logstore.SnapshotRef
@@ -97,6 +101,9 @@ func (g *group) fromApplier(ctx actor.Context, m fromApplier) {
 		g.captured(ctx, m)
 	case *verified:
 		g.verified(ctx, m)
+	case *begun:
+		// Subscribers of an earlier run see the state go back to the snapshot, and then every entry since.
+		g.events.publish(ctx, &consensus.Restored{Group: g.cfg.Group, Index: m.ref.Index})
 	case *restored:
 		g.restored(ctx, m)
 	case *stopped:
@@ -160,7 +167,9 @@ func (a *applier) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
 	case *begin:
 		a.instance, a.reason = m.instance, ""
-		a.load(ctx, m.ref)
+		if a.load(ctx, m.ref) {
+			ctx.Send(ctx.Parent(), &begun{run(a.instance), m.ref})
+		}
 	case *restore:
 		if m.instance == a.instance && a.reason == "" && a.load(ctx, m.ref) {
 			ctx.Send(ctx.Parent(), &restored{run(a.instance), m.ref})

@@ -61,7 +61,7 @@ type group struct {
 	snapshots snapshots
 	change    *pendingChange
 	transfer  *pendingTransfer
-	events    subscribers
+	events    *subscribers
 
 	ticks    uint64 // since the start
 	lastTick time.Duration
@@ -79,8 +79,6 @@ type flush struct{}
 // reopen starts the replica anew after a while.
 type reopen struct{ instance uint64 }
 
-func newGroup(cfg Config) *group { return &group{cfg: cfg} }
-
 func (g *group) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
 	case *actor.Started:
@@ -89,6 +87,7 @@ func (g *group) Receive(ctx actor.Context) {
 		g.abandon(ctx, consensus.Code_CODE_SHUTTING_DOWN)
 	case *actor.Restarting:
 		g.abandon(ctx, consensus.Code_CODE_DROPPED)
+		g.forgetLeader(ctx)
 	case *actor.Terminated:
 		g.events.remove(m.Who)
 	case *actors.Inbound:
@@ -195,8 +194,7 @@ func (g *group) halt(ctx actor.Context, reason string) {
 	g.log.Error("replica halted, it takes no further part in the group", zap.String("reason", reason))
 	g.meter.halted.Set(1)
 	g.abandon(ctx, consensus.Code_CODE_HALTED)
-	g.lead = leadership{term: g.lead.term}
-	g.events.publish(ctx, g.leaderChanged())
+	g.forgetLeader(ctx)
 }
 
 // abandon answers everybody who waits: what is in the log may still take effect, the rest did not and gets the code.

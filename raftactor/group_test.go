@@ -15,21 +15,27 @@ func (n *node) propose(format string, args ...any) any {
 	return n.await(consensus.NewPropose(text(format, args...)))
 }
 
+// insist asks until the answer is not that there was no effect for want of a leader.
+func (n *node) insist(m any) any {
+	n.w.t.Helper()
+	for range 100 {
+		res := n.await(m)
+		f, ok := res.(*consensus.Failed)
+		if !ok || f.GetCode() != consensus.Code_CODE_NOT_LEADER && f.GetCode() != consensus.Code_CODE_DROPPED {
+			return res
+		}
+		n.w.run(10 * time.Millisecond)
+	}
+	n.w.t.Fatalf("node %d finds no leader for %T\n%s", n.id, m, n.w.describe())
+	return nil
+}
+
 // set proposes until it is acknowledged; what had no effect is tried again.
 func (n *node) set(key, value string) {
 	n.w.t.Helper()
-	for range 100 {
-		_, err := consensus.Result[*wrapperspb.StringValue](n.propose("set %s %s", key, value), nil)
-		switch {
-		case err == nil:
-			return
-		case errors.Is(err, consensus.ErrNotLeader), errors.Is(err, consensus.ErrDropped):
-			n.w.run(10 * time.Millisecond)
-		default:
-			n.w.t.Fatalf("set %s on node %d: %v\n%s", key, n.id, err, n.w.describe())
-		}
+	if _, err := consensus.Result[*wrapperspb.StringValue](n.insist(consensus.NewPropose(text("set %s %s", key, value))), nil); err != nil {
+		n.w.t.Fatalf("set %s on node %d: %v\n%s", key, n.id, err, n.w.describe())
 	}
-	n.w.t.Fatalf("set %s on node %d: no leader\n%s", key, n.id, n.w.describe())
 }
 
 func (n *node) get(key string) string {

@@ -41,6 +41,15 @@ func (g *group) leadershipChanged(ctx actor.Context) {
 	}
 }
 
+// forgetLeader tells subscribers that this replica knows of none, for now.
+func (g *group) forgetLeader(ctx actor.Context) {
+	if g.lead.leader != raft.None {
+		g.lead.leader = raft.None
+		g.meter.leader.Set(0)
+		g.events.publish(ctx, g.leaderChanged())
+	}
+}
+
 func (g *group) leaderChanged() *consensus.LeaderChanged {
 	return &consensus.LeaderChanged{Group: g.cfg.Group, Term: g.lead.term, Leader: g.leaderPeer()}
 }

@@ -21,10 +21,7 @@ func (g *group) open(ctx actor.Context) {
 
 // forget drops what the run before knew and begins a new one.
 func (g *group) forget(ctx actor.Context) {
-	if g.lead.leader != raft.None {
-		g.lead = leadership{term: g.lead.term}
-		g.events.publish(ctx, g.leaderChanged())
-	}
+	g.forgetLeader(ctx)
 	g.instance = g.random.Uint64() | 1
 	g.phase = opening
 	g.node, g.storage, g.appends = nil, nil, nil

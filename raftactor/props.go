@@ -13,14 +13,16 @@ import (
 )
 
 // Props makes the actor of one replica, known as raft/<group> whoever spawns it. All faults of the configuration are
-// returned at once. A failure of its children is its own: both start again from what is durable.
+// returned at once. A failure of its children is its own: both start again from what is durable, and subscribers stay
+// subscribed. The Props are for one actor.
 func Props(cfg Config) (*actor.Props, error) {
 	cfg.Peers = append([]Peer(nil), cfg.Peers...)
 	cfg.EnsureDefaults()
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	return actor.PropsFromProducer(func() actor.Actor { return newGroup(cfg) },
+	events := &subscribers{}
+	return actor.PropsFromProducer(func() actor.Actor { return &group{cfg: cfg, events: events} },
 		actors.Named(actors.RaftName(cfg.Group)), actor.WithSupervisor(escalate{})), nil
 }
 

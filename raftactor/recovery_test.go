@@ -15,6 +15,7 @@ import (
 
 	"github.com/hupe1980/rivven-cluster/actors"
 	"github.com/hupe1980/rivven-cluster/actors/consensus"
+	"github.com/hupe1980/rivven-cluster/actors/membership"
 	"github.com/hupe1980/rivven-cluster/raftactor/logstore"
 )
 
@@ -249,17 +250,17 @@ func TestFailedStoreHaltsAndAcknowledgesNothing(t *testing.T) {
 
 func TestSessionAppliesOnceAcrossRetriesAndLeaders(t *testing.T) {
 	w := cluster(t, 21, 3)
-	s, err := consensus.Reply[*consensus.Session](w.followers()[0].await(&consensus.OpenSession{}), nil)
+	s, err := consensus.Reply[*consensus.Session](w.followers()[0].insist(&consensus.OpenSession{}), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	add := consensus.NewProposeOnce(s.GetId(), 1, text("add n"))
-	first, err := consensus.Reply[*consensus.Proposed](w.leader().await(add), nil)
+	first, err := consensus.Reply[*consensus.Proposed](w.leader().insist(add), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	refuse := consensus.NewProposeOnce(s.GetId(), 2, text("refuse"))
-	code(t, w.leader().await(refuse), consensus.ErrRefused)
+	code(t, w.leader().insist(refuse), consensus.ErrRefused)
 
 	w.leader().crash()
 	for i, n := range w.nodes {
@@ -268,29 +269,29 @@ func TestSessionAppliesOnceAcrossRetriesAndLeaders(t *testing.T) {
 		}
 		w.leader()
 		w.agree(w.nodes...)
-		again, err := consensus.Reply[*consensus.Proposed](n.await(add), nil)
+		again, err := consensus.Reply[*consensus.Proposed](n.insist(add), nil)
 		if err != nil || !proto.Equal(again, first) {
 			t.Fatalf("retry %d: %v %v, first was %v", i, again, err, first)
 		}
-		code(t, n.await(refuse), consensus.ErrRefused)
+		code(t, n.insist(refuse), consensus.ErrRefused)
 	}
 	// The table is in snapshots too.
 	for _, n := range w.nodes {
-		if _, err := consensus.Reply[*consensus.SnapshotTaken](n.await(&consensus.TakeSnapshot{}), nil); err != nil {
+		if _, err := consensus.Reply[*consensus.SnapshotTaken](n.insist(&consensus.TakeSnapshot{}), nil); err != nil {
 			t.Fatal(err)
 		}
 		n.crash()
 		n.start(nil)
 		w.leader()
 	}
-	again, err := consensus.Reply[*consensus.Proposed](w.leader().await(add), nil)
+	again, err := consensus.Reply[*consensus.Proposed](w.leader().insist(add), nil)
 	if err != nil || !proto.Equal(again, first) {
 		t.Fatalf("retry after restart from snapshots: %v %v, first was %v", again, err, first)
 	}
 	if got := w.leader().get("n"); got != "+" {
 		t.Fatalf("applied %d times", len(got))
 	}
-	code(t, w.leader().await(consensus.NewProposeOnce(99999, 1, text("add n"))), consensus.ErrUnknownOutcome)
+	code(t, w.leader().insist(consensus.NewProposeOnce(99999, 1, text("add n"))), consensus.ErrUnknownOutcome)
 	if got := w.leader().get("n"); got != "+" {
 		t.Fatal("a command of an unknown session was applied")
 	}
@@ -371,4 +372,52 @@ func TestSubscribersGetEventsInOrder(t *testing.T) {
 	if seen != 5 {
 		t.Fatalf("%d events", seen)
 	}
+}
+
+// A subscriber outlives the actor's restart: it is told that the state went back, and gets every entry since.
+func TestSubscribersOutliveARestartOfTheActor(t *testing.T) {
+	w := cluster(t, 25, 3)
+	n := w.leader()
+	n.set("a", "0")
+	a := n.ask(&consensus.Subscribe{})
+	n.deliver(n.group, &actor.MessageEnvelope{Message: &poison{}})
+	w.run(time.Second)
+	n.set("a", "1")
+	w.agree(w.nodes...)
+	var kinds []string
+	state := map[string]string{"a": "0"}
+	for _, e := range a.all {
+		switch e := e.(type) {
+		case *consensus.Restored:
+			state = map[string]string{}
+			kinds = append(kinds, fmt.Sprint("restored ", e.Index))
+		case *consensus.Applied:
+			word := strings.Fields(e.Entry.Command.(*wrapperspb.StringValue).GetValue())
+			state[word[1]] = word[2]
+			kinds = append(kinds, fmt.Sprint("applied ", state["a"]))
+		case *consensus.LeaderChanged:
+			kinds = append(kinds, fmt.Sprint("leader ", e.GetLeader() != nil))
+		}
+	}
+	text := strings.Join(kinds, ", ")
+	if !strings.Contains(text, "leader true, leader false") || !strings.Contains(text, "restored 1") || !strings.HasSuffix(text, "applied 0, applied 1") {
+		t.Fatal(text)
+	}
+}
+
+func TestMembershipMovesTheAddress(t *testing.T) {
+	w := cluster(t, 26, 3)
+	moved := w.followers()[0]
+	moved.crash()
+	moved.address = "elsewhere:9093"
+	moved.start(nil)
+	for _, n := range w.nodes {
+		if n != moved {
+			n.deliver(n.group, &membership.Joined{Member: &membership.Member{
+				NodeId: uint64(moved.id), DirectoryId: moved.dir[:], Address: moved.address}})
+		}
+	}
+	w.leader().set("a", "1")
+	w.until("the moved replica to follow", 5*time.Second, func() bool { return moved.status().GetApplied() == w.leader().status().GetApplied() })
+	moved.set("a", "2")
 }

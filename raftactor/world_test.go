@@ -11,6 +11,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/hupe1980/rivven-cluster/actors"
@@ -61,7 +62,12 @@ func newWorld(t testing.TB, seed uint64) *world {
 	}
 	real := crand.Reader
 	crand.Reader = rand.NewChaCha8([32]byte{byte(seed)})
-	t.Cleanup(func() { crand.Reader = real })
+	t.Cleanup(func() {
+		crand.Reader = real
+		for _, n := range w.nodes {
+			n.crash()
+		}
+	})
 	return w
 }
 
@@ -85,7 +91,10 @@ func (w *world) run(d time.Duration) { w.runUntil(d, func() bool { return false 
 func (w *world) runUntil(most time.Duration, ok func() bool) bool {
 	end := w.now + most
 	for {
-		for len(w.queue) > 0 {
+		for turns := 0; len(w.queue) > 0; turns++ {
+			if turns > 100_000 {
+				w.t.Fatalf("at %v: the actors don't come to rest", w.now)
+			}
 			i := w.rng.IntN(len(w.queue))
 			fn := w.queue[i]
 			w.queue[i] = w.queue[len(w.queue)-1]
@@ -138,6 +147,7 @@ type node struct {
 
 	gen     int // of the process
 	sys     *actors.System
+	env     *nodeEnv
 	cfg     Config
 	group   *actor.PID
 	machine *kv
@@ -220,12 +230,8 @@ func peersOf(nodes []*node) []Peer {
 func (n *node) start(peers []Peer, change ...func(*Config)) {
 	n.w.t.Helper()
 	n.gen++
-	env := &nodeEnv{n: n, gen: n.gen}
-	n.metrics = newMetrics()
-	n.sys = actors.NewSystem(env, actors.WithDispatcher(env), actors.WithLogger(n.w.log.With(zap.Int("node", n.id))), actors.WithMetrics(n.metrics))
-	n.sys.ProcessRegistry.Address = n.address
-	n.sys.ProcessRegistry.RegisterAddressResolver(func(*actor.PID) (actor.Process, bool) { return &link{n: n, gen: n.gen}, true })
-
+	n.boot()
+	n.gaveUp = nil
 	var root *actor.PID
 	props := actor.PropsFromFunc(func(ctx actor.Context) {
 		if p, ok := ctx.Message().(*actor.Props); ok {
@@ -262,13 +268,57 @@ func (n *node) start(peers []Peer, change ...func(*Config)) {
 }
 
 // crash ends the process as kill -9 does.
-func (n *node) crash() { n.gen++; n.sys = nil; n.store.last = 0 }
+func (n *node) crash() {
+	if n.sys != nil {
+		idle = append(idle, n.env)
+	}
+	n.gen++
+	n.sys, n.env, n.store.last = nil, nil, 0
+}
+
+// idle are actor systems of processes that are gone. Making one costs more than a whole election.
+var idle []*nodeEnv
+
+// boot takes an actor system for a new process.
+func (n *node) boot() {
+	n.metrics = newMetrics()
+	if k := len(idle) - 1; k >= 0 {
+		n.env, idle = idle[k], idle[:k]
+		for _, m := range n.env.sys.ProcessRegistry.LocalPIDs.LocalPIDs {
+			if !m.IsEmpty() {
+				m.Clear()
+			}
+		}
+	} else {
+		e := &nodeEnv{Core: zapcore.NewNopCore()}
+		e.sys = actors.NewSystem(e, actors.WithDispatcher(e), actors.WithLogger(zap.New(e)), actors.WithMetrics(e))
+		e.sys.ProcessRegistry.RegisterAddressResolver(func(*actor.PID) (actor.Process, bool) { return &link{n: e.n, gen: e.gen}, true })
+		n.env = e
+	}
+	n.env.n, n.env.gen, n.env.ids, n.env.Core = n, n.gen, 0, n.w.log.With(zap.Int("node", n.id)).Core()
+	n.sys = n.env.sys
+	n.sys.ProcessRegistry.Address = n.address
+}
 
 // nodeEnv is a process's environment and its dispatcher; both fall silent with it.
 type nodeEnv struct {
+	zapcore.Core
+	sys *actors.System
 	n   *node
 	gen int
 	ids byte
+}
+
+func (e *nodeEnv) Counter(name, help string, labels ...string) actors.Counter {
+	return e.n.metrics.Counter(name, help, labels...)
+}
+
+func (e *nodeEnv) Gauge(name, help string, labels ...string) actors.Gauge {
+	return e.n.metrics.Gauge(name, help, labels...)
+}
+
+func (e *nodeEnv) Histogram(name, help string, buckets []float64, labels ...string) actors.Histogram {
+	return e.n.metrics.Histogram(name, help, buckets, labels...)
 }
 
 func (e *nodeEnv) Now() time.Time      { return time.Unix(0, 0).Add(e.n.w.now) }
@@ -280,17 +330,20 @@ func (e *nodeEnv) NewID() (id actors.ID) { e.ids++; id[0], id[1] = byte(e.n.id),
 func (e *nodeEnv) Throughput() int       { return 1 }
 
 func (e *nodeEnv) Schedule(fn func()) {
-	e.n.w.queue = append(e.n.w.queue, func() {
-		if e.gen == e.n.gen {
-			fn()
-		}
-	})
+	if n, gen := e.n, e.gen; n != nil {
+		n.w.queue = append(n.w.queue, func() {
+			if n.gen == gen {
+				fn()
+			}
+		})
+	}
 }
 
 func (e *nodeEnv) After(d time.Duration, pid *actor.PID, msg any) actors.Timer {
-	return e.n.w.at(d, func() {
-		if e.gen == e.n.gen {
-			e.n.deliver(pid, msg)
+	n, gen := e.n, e.gen
+	return n.w.at(d, func() {
+		if n.gen == gen {
+			n.deliver(pid, msg)
 		}
 	})
 }
@@ -472,8 +525,18 @@ func (w *world) leader() *node {
 	return leader
 }
 
+// followers returns the others, once they know whom they follow.
 func (w *world) followers() []*node {
 	leader := w.leader()
+	w.until("followers", 10*time.Second, func() bool {
+		leader = w.leader()
+		for _, n := range w.nodes {
+			if n.sys != nil && !w.cut[[2]int{leader.id, n.id}] && n.status().GetTerm() > 0 && n.status().GetLeader().GetReplica() != leader.replica() {
+				return false
+			}
+		}
+		return true
+	})
 	var out []*node
 	for _, n := range w.nodes {
 		if n != leader && n.sys != nil {
