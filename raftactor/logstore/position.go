@@ -103,7 +103,7 @@ func (p *position) compact(first, prevTerm uint64) {
 }
 
 // resolve takes a write apart into ops and applies them to p. On an error p must be thrown away.
-func (p *position) resolve(w *GroupWrite) ([]op, error) {
+func (p *position) resolve(w *GroupWrite) (ops []op, err error) {
 	if w.Group == "" || len(w.Group) > MaxGroupName {
 		return nil, &InvalidWriteError{Group: w.Group, Detail: fmt.Sprintf("name of %d bytes, want 1 to %d", len(w.Group), MaxGroupName)}
 	}
@@ -114,9 +114,8 @@ func (p *position) resolve(w *GroupWrite) ([]op, error) {
 		*p = *newPosition()
 		return []op{{kind: opRemove, group: w.Group}}, nil
 	}
-	var ops []op
-	for _, step := range []func(*GroupWrite) (*op, string){p.snapshotOp, p.entriesOp, p.hardOp, p.compactOp} {
-		o, refusal := step(w)
+	for _, step := range [...]func(*position, *GroupWrite) (*op, string){(*position).snapshotOp, (*position).entriesOp, (*position).hardOp, (*position).compactOp} {
+		o, refusal := step(p, w)
 		if refusal != "" {
 			return nil, &InvalidWriteError{Group: w.Group, Detail: refusal}
 		}
@@ -233,7 +232,7 @@ type batchPlan struct {
 }
 
 func planBatch(batch []GroupWrite, at func(group string) *position) batchPlan {
-	plan := batchPlan{after: make(map[string]*position), removed: make(map[string]bool)}
+	plan := batchPlan{after: make(map[string]*position, len(batch)), removed: make(map[string]bool), ops: make([]op, 0, len(batch))}
 	bad := make(map[string]error)
 	for i := range batch {
 		w := &batch[i]
@@ -253,8 +252,10 @@ func planBatch(batch []GroupWrite, at func(group string) *position) batchPlan {
 			continue
 		}
 		plan.after[w.Group] = p
-		if len(ops) > 0 {
-			plan.removed[w.Group] = w.Remove
+		if w.Remove {
+			plan.removed[w.Group] = true
+		} else if len(ops) > 0 {
+			delete(plan.removed, w.Group)
 		}
 		plan.ops = append(plan.ops, ops...)
 	}

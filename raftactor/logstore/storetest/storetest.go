@@ -1,7 +1,3 @@
-// Package storetest is the conformance suite of log stores: what every [logstore.Store] promises, crashes included where
-// the store can be opened again.
-//
-// A store's own test calls [Run] with a function that makes a fresh one.
 package storetest
 
 import (
