@@ -110,8 +110,8 @@ type PartitioningSettings struct {
 	// keys more evenly for more memory. Default 128. [partitioning.virtual_nodes]
 	VirtualNodes int
 
-	// ReplicationFactor is how many replicas a partition gets where its topic does not say, 1 to 15; with
-	// fewer members it gets as many as there are. Default 3. [partitioning.replication_factor]
+	// ReplicationFactor is how many replicas a partition gets where its topic does not say, 1 to 15. A topic that wants
+	// more replicas than there are members is refused. Default 3. [partitioning.replication_factor]
 	ReplicationFactor int
 
 	// FailoverGrace is how long a failed member may take to come back before its partitions move.
