@@ -110,13 +110,14 @@ func (p *pageReader) load(id uint64) ([]byte, error) {
 		}
 		p.seen[i/64] |= 1 << (i % 64)
 	}
-	if overflow > 0 {
-		page = append(page, make([]byte, overflow*boltPageSize)...)
-		if _, err := p.file.ReadAt(page[boltPageSize:], int64(id+1)*boltPageSize); err != nil {
-			return nil, pageDamage("page %d: %v", id, err)
-		}
+	if overflow == 0 {
+		return page, nil
 	}
-	return page, nil
+	whole := make([]byte, (overflow+1)*boltPageSize)
+	if _, err := p.file.ReadAt(whole[copy(whole, page):], int64(id+1)*boltPageSize); err != nil {
+		return nil, pageDamage("page %d: %v", id, err)
+	}
+	return whole, nil
 }
 
 func (p *pageReader) walkElements(id uint64, page, low, high []byte, depth int, visit func(key, value []byte, bucket bool) error) (last []byte, err error) {

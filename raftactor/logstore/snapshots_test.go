@@ -423,3 +423,31 @@ func TestSaveReportsFailuresAndGoesOn(t *testing.T) {
 		t.Fatalf("a snapshot without a file was not sent: %v", got.Err)
 	}
 }
+
+func TestSnapshotActorRestartTellsWhoWaits(t *testing.T) {
+	net := newSnapshotNet(t, SnapshotsConfig{MaxSends: 1}, "a", "b")
+	a := net.nodes["a"]
+	first, second := a.save(t, 1, testData(100)), a.save(t, 2, testData(100))
+	drop := true
+	net.onWire = func(_, _ string, msg proto.Message) proto.Message {
+		if drop {
+			return nil
+		}
+		return msg
+	}
+	a.sendTo("b", first, 1)
+	a.sendTo("b", second, 2)
+	net.run()
+	a.deliver(a.pid, &actor.Restart{})
+	net.run()
+	got := a.probe.take()
+	if len(got) != 2 || !errors.Is(got[0].(*SnapshotSent).Err, ErrInterrupted) || !errors.Is(got[1].(*SnapshotSent).Err, ErrInterrupted) {
+		t.Fatalf("got %v", got)
+	}
+	drop = false
+	a.sendTo("b", second, 3)
+	net.advance(time.Second)
+	if got := a.sent(t); got.Err != nil || got.Token != 3 {
+		t.Fatalf("got %+v", got)
+	}
+}
