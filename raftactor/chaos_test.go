@@ -110,7 +110,7 @@ func (c *client) done(o op, call time.Duration, got any) {
 // TestSimChaosIsLinearizable mixes partitions, loss, crashes and restarts of processes and of single actors. Everything that was
 // acknowledged is there, and reads are linearizable, from any node.
 func TestSimChaosIsLinearizable(t *testing.T) {
-	seeds := 12
+	seeds := 6
 	if s, err := strconv.Atoi(os.Getenv("RAFT_SEEDS")); err == nil {
 		seeds = s
 	}

@@ -16,25 +16,29 @@ import (
 const (
 	entryFormat = 1
 	batchMax    = 1024 // proposals that enter the log together
+	// parkedFor is how long, in election timeouts, a proposal waits for a leader to be elected.
+	parkedFor = 4
 )
 
-// proposals are those that wait: for the end of the burst, then, on a leader, for their result. They enter the log in the
-// order of their numbers and come back in it.
+// proposals are those that wait: for the end of the burst, where no leader is known for one, and on a leader for their result.
+// They enter the log in the order of their numbers and come back in it.
 type proposals struct {
 	number    uint64
 	term      uint64 // of the leadership that pending belongs to
 	burst     []*proposal
+	parked    []*proposal // by deadline
 	pending   []*proposal
 	forwarded int
 }
 
 type proposal struct {
 	request
-	number  uint64
-	bytes   int
-	entry   *LogEntry
-	forward proto.Message // what a follower sends to the leader
-	hopped  bool          // a follower sent it already
+	number   uint64
+	deadline uint64 // in ticks, while it is parked
+	bytes    int
+	entry    *LogEntry
+	forward  proto.Message // what a follower sends to the leader
+	hopped   bool          // a follower sent it already
 }
 
 func newProposals() proposals { return proposals{} }
@@ -72,7 +76,7 @@ func (g *group) openSession(ctx actor.Context, r request, m *consensus.OpenSessi
 }
 
 func (g *group) enqueue(ctx actor.Context, p *proposal) {
-	if len(g.proposals.burst)+len(g.proposals.pending) >= g.cfg.MaxPending {
+	if ps := &g.proposals; len(ps.burst)+len(ps.parked)+len(ps.pending) >= g.cfg.MaxPending {
 		g.meter.busy.Add(1)
 		g.fail(ctx, p.from, consensus.Code_CODE_BUSY, "%d proposals wait", g.cfg.MaxPending)
 		return
@@ -89,7 +93,15 @@ func (ps *proposals) flush(ctx actor.Context, g *group) {
 		return
 	}
 	if !g.leads() {
+		leaderless := g.node.BasicStatus().Lead == raft.None
 		for _, p := range burst {
+			if leaderless && !p.hopped {
+				if p.deadline == 0 {
+					p.deadline = g.ticks + uint64(parkedFor*g.cfg.electionTicks())
+				}
+				ps.parked = append(ps.parked, p)
+				continue
+			}
 			g.forward(ctx, p.request, p.hopped, p.forward)
 		}
 		return
@@ -106,6 +118,23 @@ func (ps *proposals) flush(ctx actor.Context, g *group) {
 		}
 		ps.step(ctx, g, burst[:n])
 		burst = burst[n:]
+	}
+}
+
+// resume takes up what waited for a leader.
+func (ps *proposals) resume(ctx actor.Context, g *group) {
+	if len(ps.parked) > 0 {
+		ps.burst = append(ps.parked, ps.burst...)
+		ps.parked = nil
+		g.wake(ctx)
+	}
+}
+
+// expire gives up on a leader.
+func (ps *proposals) expire(ctx actor.Context, g *group) {
+	for len(ps.parked) > 0 && ps.parked[0].deadline <= g.ticks {
+		g.fail(ctx, ps.parked[0].from, consensus.Code_CODE_NOT_LEADER, "group %s has no leader", g.cfg.Group)
+		ps.parked = ps.parked[1:]
 	}
 }
 
@@ -164,8 +193,8 @@ func (ps *proposals) lost(ctx actor.Context, g *group) {
 }
 
 func (ps *proposals) abandon(ctx actor.Context, g *group, code consensus.Code) {
-	burst, pending := ps.burst, ps.pending
-	ps.burst, ps.pending = nil, nil
+	burst, pending := append(ps.parked, ps.burst...), ps.pending
+	ps.parked, ps.burst, ps.pending = nil, nil, nil
 	for _, p := range pending {
 		g.fail(ctx, p.from, consensus.Code_CODE_UNKNOWN_OUTCOME, "this replica stopped before the proposal's result was known")
 	}

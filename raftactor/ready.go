@@ -43,6 +43,7 @@ func (g *group) tick(ctx actor.Context, at time.Duration) {
 	}
 	g.ticks += uint64(n)
 	g.reads.expire(ctx, g)
+	g.proposals.expire(ctx, g)
 	g.expireTransfer(ctx)
 	if g.node.HasReady() || g.reads.waiting() {
 		g.wake(ctx)
