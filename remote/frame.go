@@ -164,24 +164,37 @@ func (f *frame) header(v string) error {
 
 // item is one frame that waits in an outbox.
 type item struct {
-	kind    Frame_Kind
 	target  *actor.PID
 	sender  *actor.PID
-	msg     any
-	bytes   []byte // of messages that another serializer encoded
+	msg     any // *encoded where another serializer took it
 	headers map[string]string
-	size    int // of the message's bytes
-	reason  uint32
+	size    uint32 // of the message's bytes
+	kind    uint8  // a Frame_Kind
+	reason  uint8  // an actor.TerminatedReason
+}
+
+// encoded is a message that is no protobuf.
+type encoded struct {
+	original             any
+	bytes                []byte
+	typeName, serializer string
+}
+
+// message returns what was sent.
+func (it *item) message() any {
+	if e, ok := it.msg.(*encoded); ok {
+		return e.original
+	}
+	return it.msg
 }
 
 // cost is what an item counts against its queue: bytes on the wire and bookkeeping.
-func (it *item) cost() int { return it.size + 96 }
+func (it *item) cost() int { return int(it.size) + 64 }
 
 // encoder writes the frames of one lane of one connection. Its tables mirror those of the decoder at the other end:
 // a name's slot follows from its hash, and a new name takes the slot over.
 type encoder struct {
 	self     string // this node's address, which is not spelled
-	codec    *codec
 	limit    int
 	intern   bool
 	targets  []string
@@ -190,14 +203,14 @@ type encoder struct {
 	typeSize uint32
 }
 
-func newEncoder(self string, codec *codec, limit int, intern bool) *encoder {
-	return &encoder{self: self, codec: codec, limit: limit, intern: intern}
+func newEncoder(self string, limit int, intern bool) *encoder {
+	return &encoder{self: self, limit: limit, intern: intern}
 }
 
 // append adds one frame behind its length. An error leaves dst as it was.
 func (e *encoder) append(dst []byte, it *item) ([]byte, error) {
 	start := len(dst)
-	guess := protowire.SizeVarint(uint64(it.size + 24))
+	guess := protowire.SizeVarint(uint64(it.size) + 24)
 	for range guess {
 		dst = append(dst, 0)
 	}
@@ -218,8 +231,9 @@ func (e *encoder) append(dst []byte, it *item) ([]byte, error) {
 
 func (e *encoder) appendBody(dst []byte, it *item) ([]byte, error) {
 	start := len(dst)
-	if it.kind != Frame_MESSAGE {
-		dst = appendNumber(dst, fieldKind, uint32(it.kind))
+	kind := Frame_Kind(it.kind)
+	if kind != Frame_MESSAGE {
+		dst = appendNumber(dst, fieldKind, uint32(kind))
 	}
 	if it.target != nil {
 		dst = e.appendTarget(dst, it.target)
@@ -227,9 +241,9 @@ func (e *encoder) appendBody(dst []byte, it *item) ([]byte, error) {
 	if it.sender != nil {
 		dst = e.appendSender(dst, it.sender)
 	}
-	switch it.kind {
+	switch kind {
 	case Frame_TERMINATED:
-		return appendNumber(dst, fieldReason, it.reason), nil
+		return appendNumber(dst, fieldReason, uint32(it.reason)), nil
 	case Frame_HEARTBEAT:
 		return appendText(dst, fieldPadding, heartbeatPadding), nil
 	case Frame_MESSAGE:
@@ -248,12 +262,12 @@ func (e *encoder) appendBody(dst []byte, it *item) ([]byte, error) {
 	dst = protowire.AppendVarint(dst, uint64(it.size))
 	payload := len(dst)
 	var err error
-	if it.bytes != nil {
-		dst = append(dst, it.bytes...)
+	if other, ok := it.msg.(*encoded); ok {
+		dst = append(dst, other.bytes...)
 	} else {
-		dst, err = appendMessage(dst, it.msg, it.size)
+		dst, err = appendMessage(dst, it.msg, int(it.size))
 	}
-	if err == nil && len(dst)-payload != it.size {
+	if err == nil && len(dst)-payload != int(it.size) {
 		err = fmt.Errorf("it was %d bytes when it was sent and is %d now: messages must not change once sent", it.size, len(dst)-payload)
 	}
 	if err == nil && len(dst)-start > e.limit {
@@ -344,8 +358,12 @@ func sameName(joined, address, id string) bool {
 
 // appendType returns the type that it defined, if any.
 func (e *encoder) appendType(dst []byte, it *item) ([]byte, protoreflect.MessageDescriptor) {
-	if it.bytes == nil && e.intern {
-		descriptor := it.msg.(proto.Message).ProtoReflect().Descriptor()
+	if other, ok := it.msg.(*encoded); ok {
+		dst = appendText(dst, fieldTypeName, other.typeName)
+		return appendText(dst, fieldSerializer, other.serializer), nil
+	}
+	descriptor := it.msg.(proto.Message).ProtoReflect().Descriptor()
+	if e.intern {
 		if slot, ok := e.types[descriptor]; ok {
 			return appendNumber(dst, fieldType, slot), nil
 		}
@@ -359,12 +377,7 @@ func (e *encoder) appendType(dst []byte, it *item) ([]byte, protoreflect.Message
 			return appendText(dst, fieldTypeName, string(descriptor.FullName())), descriptor
 		}
 	}
-	name, serializer := e.codec.nameOf(it.msg)
-	dst = appendText(dst, fieldTypeName, name)
-	if serializer != "" {
-		dst = appendText(dst, fieldSerializer, serializer)
-	}
-	return dst, nil
+	return appendText(dst, fieldTypeName, string(descriptor.FullName())), nil
 }
 
 func appendNumber(dst []byte, field protowire.Number, v uint32) []byte {

@@ -15,7 +15,7 @@ import (
 )
 
 func testItem(target, sender *actor.PID, msg proto.Message) *item {
-	return &item{target: target, sender: sender, msg: msg, size: proto.Size(msg)}
+	return &item{target: target, sender: sender, msg: msg, size: uint32(proto.Size(msg))}
 }
 
 func body(t testing.TB, framed []byte) []byte {
@@ -29,7 +29,7 @@ func body(t testing.TB, framed []byte) []byte {
 
 // What is written by hand is what the schema says.
 func TestFramesFollowTheSchema(t *testing.T) {
-	e := newEncoder("a:1", &codec{}, streamFrameMax, true)
+	e := newEncoder("a:1", streamFrameMax, true)
 	it := testItem(actor.NewPID("b:1", "x"), &actor.PID{Address: "a:1", Id: "y", RequestId: 7}, text("hello"))
 	it.headers = map[string]string{"b": "2", "a": "1"}
 	payload, _ := proto.Marshal(it.msg.(proto.Message))
@@ -49,17 +49,18 @@ func TestFramesFollowTheSchema(t *testing.T) {
 		}
 	}
 	for _, it := range []*item{
-		{kind: Frame_WATCH, target: actor.NewPID("b:1", "x"), sender: actor.NewPID("nonhost", "y")},
-		{kind: Frame_UNWATCH, target: actor.NewPID("b:1", "x"), sender: actor.NewPID("c:1", "y")},
-		{kind: Frame_TERMINATED, target: actor.NewPID("b:1", "x"), sender: actor.NewPID("a:1", "y"), reason: 2},
-		{kind: Frame_STOP, target: actor.NewPID("b:1", "x")},
-		{kind: Frame_HEARTBEAT},
+		{kind: uint8(Frame_WATCH), target: actor.NewPID("b:1", "x"), sender: actor.NewPID("nonhost", "y")},
+		{kind: uint8(Frame_UNWATCH), target: actor.NewPID("b:1", "x"), sender: actor.NewPID("c:1", "y")},
+		{kind: uint8(Frame_TERMINATED), target: actor.NewPID("b:1", "x"), sender: actor.NewPID("a:1", "y"), reason: 2},
+		{kind: uint8(Frame_STOP), target: actor.NewPID("b:1", "x")},
+		{kind: uint8(Frame_HEARTBEAT)},
 	} {
-		b, err := newEncoder("a:1", &codec{}, streamFrameMax, false).append(nil, it)
+		b, err := newEncoder("a:1", streamFrameMax, false).append(nil, it)
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := &Frame{Kind: it.kind, Reason: it.reason}
+		kind := Frame_Kind(it.kind)
+		want := &Frame{Kind: kind, Reason: uint32(it.reason)}
 		if it.target != nil {
 			want.TargetId = it.target.Id
 		}
@@ -69,7 +70,7 @@ func TestFramesFollowTheSchema(t *testing.T) {
 				want.SenderAddress = "c:1"
 			}
 		}
-		if it.kind == Frame_HEARTBEAT {
+		if kind == Frame_HEARTBEAT {
 			want.Padding = make([]byte, heartbeatPaddingSize)
 			if len(b) < 24 {
 				t.Errorf("a heartbeat of %d bytes: a stateless reset needs 24 and more", len(b))
@@ -77,7 +78,7 @@ func TestFramesFollowTheSchema(t *testing.T) {
 		}
 		var got Frame
 		if err := proto.Unmarshal(body(t, b), &got); err != nil || !proto.Equal(&got, want) {
-			t.Errorf("%v: %v, %v; want %v", it.kind, &got, err, want)
+			t.Errorf("%v: %v, %v; want %v", kind, &got, err, want)
 		}
 	}
 }
@@ -118,7 +119,7 @@ func TestTablesAgree(t *testing.T) {
 	s := newSink(t, ids...)
 	rapid.Check(t, func(t *rapid.T) {
 		s.inbox = newInbox(s.core, s.peer, s.from, actors.Default)
-		e := newEncoder("a:1", &codec{}, 2000, true)
+		e := newEncoder("a:1", 2000, true)
 		id := rapid.SampledFrom(ids)
 		address := rapid.SampledFrom([]string{"a:1", "nonhost", "b:1", "c:1"})
 		for range rapid.IntRange(1, 60).Draw(t, "frames") {
@@ -198,7 +199,7 @@ type lengths struct{ got []int }
 func (l *lengths) Receive(b []byte) error { l.got = append(l.got, len(b)); return nil }
 
 func FuzzFrame(f *testing.F) {
-	e := newEncoder("a:1", &codec{}, streamFrameMax, true)
+	e := newEncoder("a:1", streamFrameMax, true)
 	var stream []byte
 	for _, to := range []string{"x", "y", "x"} {
 		stream, _ = e.append(stream, testItem(actor.NewPID("b:1", to), actor.NewPID("a:1", "z"), text("hello")))
@@ -252,14 +253,14 @@ func FuzzHello(f *testing.F) {
 
 // FuzzEnvelope feeds a lane with one frame after the other, so that the tables are filled with what came.
 func FuzzEnvelope(f *testing.F) {
-	e := newEncoder("a:1", &codec{}, streamFrameMax, true)
+	e := newEncoder("a:1", streamFrameMax, true)
 	var stream []byte
 	for _, it := range []*item{
 		testItem(actor.NewPID("b:1", "x"), actor.NewPID("a:1", "z"), text("hello")),
 		testItem(actor.NewPID("b:1", "x"), nil, text("hello")),
-		{kind: Frame_WATCH, target: actor.NewPID("b:1", "x"), sender: actor.NewPID("a:1", "z")},
-		{kind: Frame_STOP, target: actor.NewPID("b:1", "remote")},
-		{kind: Frame_TERMINATED, target: actor.NewPID("b:1", "x"), sender: actor.NewPID("a:1", "z")},
+		{kind: uint8(Frame_WATCH), target: actor.NewPID("b:1", "x"), sender: actor.NewPID("a:1", "z")},
+		{kind: uint8(Frame_STOP), target: actor.NewPID("b:1", "remote")},
+		{kind: uint8(Frame_TERMINATED), target: actor.NewPID("b:1", "x"), sender: actor.NewPID("a:1", "z")},
 	} {
 		stream, _ = e.append(stream, it)
 	}

@@ -276,7 +276,7 @@ func (in *inbox) watched(target inTarget, sender *actor.PID) {
 		c.metrics.watchOverflows.Add(1)
 		why = actor.TerminatedReason_AddressTerminated
 	}
-	c.enqueue(in.peer, actors.Default, item{kind: Frame_TERMINATED, target: watcher, sender: target.pid, reason: uint32(why)})
+	c.enqueue(in.peer, actors.Default, item{kind: uint8(Frame_TERMINATED), target: watcher, sender: target.pid, reason: uint8(why)})
 }
 
 func terminatedReason(v uint32) actor.TerminatedReason {

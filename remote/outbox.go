@@ -19,8 +19,8 @@ type outbox struct {
 	full  limitedLog
 
 	mu       sync.Mutex
-	queue    []item
-	bytes    int // of queue and of what a drain holds
+	queue    chunks
+	bytes    int // of queue and of batch
 	refusing bool
 	asked    bool // the session knows that a connection is wanted
 	wake     func()
@@ -28,8 +28,51 @@ type outbox struct {
 	// drainMu orders drains; it is taken before mu.
 	drainMu sync.Mutex
 	current *drain
-	batch   []item
-	next    int
+	batch   chunks
+}
+
+// chunks is a queue in pieces, so that a burst neither copies what is there nor keeps its memory.
+type chunks struct{ head, tail *chunk }
+
+const chunkItems = 128
+
+type chunk struct {
+	items       [chunkItems]item
+	first, last int // items[first:last] wait
+	next        *chunk
+}
+
+var chunkPool = sync.Pool{New: func() any { return new(chunk) }}
+
+func (c *chunks) empty() bool { return c.head == nil }
+
+func (c *chunks) push(it item) {
+	if c.tail == nil || c.tail.last == chunkItems {
+		added := chunkPool.Get().(*chunk)
+		if c.tail == nil {
+			c.head = added
+		} else {
+			c.tail.next = added
+		}
+		c.tail = added
+	}
+	c.tail.items[c.tail.last] = it
+	c.tail.last++
+}
+
+// pop takes the first of a queue that is not empty.
+func (c *chunks) pop() item {
+	h := c.head
+	it := h.items[h.first]
+	h.items[h.first] = item{}
+	if h.first++; h.first == h.last {
+		if c.head = h.next; c.head == nil {
+			c.tail = nil
+		}
+		h.first, h.last, h.next = 0, 0, nil
+		chunkPool.Put(h)
+	}
+	return it
 }
 
 type outcome uint8
@@ -51,9 +94,9 @@ func (o *outbox) enqueue(it item) outcome {
 		o.mu.Unlock()
 		return overflown
 	}
-	o.queue = append(o.queue, it)
+	wake, first := o.wake, o.queue.empty()
+	o.queue.push(it)
 	o.bytes += cost
-	wake, first := o.wake, len(o.queue) == 1
 	ask := wake == nil && !o.asked
 	if ask {
 		o.asked = true
@@ -111,10 +154,13 @@ func (o *outbox) stop() {
 }
 
 func (o *outbox) takeLocked() []item {
-	waiting := append(append([]item(nil), o.batch[o.next:]...), o.queue...)
-	clear(o.batch)
-	clear(o.queue)
-	o.batch, o.queue, o.next, o.bytes = o.batch[:0], o.queue[:0], 0, 0
+	var waiting []item
+	for _, q := range []*chunks{&o.batch, &o.queue} {
+		for !q.empty() {
+			waiting = append(waiting, q.pop())
+		}
+	}
+	o.bytes = 0
 	return waiting
 }
 
@@ -132,7 +178,7 @@ func (o *outbox) empty() bool {
 	defer o.drainMu.Unlock()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return len(o.queue) == 0 && o.next == len(o.batch)
+	return o.queue.empty() && o.batch.empty()
 }
 
 // drain is an outbox as one connection empties it.
@@ -151,7 +197,7 @@ func (d *drain) Bind(wake func()) {
 	if current {
 		o.mu.Lock()
 		o.wake = wake
-		waiting = len(o.queue) > 0 || o.next < len(o.batch)
+		waiting = !o.queue.empty() || !o.batch.empty()
 		o.mu.Unlock()
 	}
 	o.drainMu.Unlock()
@@ -170,15 +216,13 @@ func (d *drain) Fill(dst []byte) []byte {
 	start, freed, sent := len(dst), 0, 0
 	datagram := o.class == actors.Datagram
 	for len(dst)-start < fillBytes {
-		if o.next == len(o.batch) && !o.swap() {
+		if o.batch.empty() && !o.swap() {
 			break
 		}
-		it := &o.batch[o.next]
-		o.next++
+		it := o.batch.pop()
 		freed += it.cost()
 		before := len(dst)
-		dst = d.encode(dst, it)
-		*it = item{}
+		dst = d.encode(dst, &it)
 		if len(dst) > before {
 			sent++
 			if datagram {
@@ -197,20 +241,12 @@ func (d *drain) Fill(dst []byte) []byte {
 	return dst
 }
 
-// swap takes the queue for the empty batch; both keep their memory unless a burst made it large.
+// swap takes what was queued for the batch that is empty.
 func (o *outbox) swap() bool {
-	const keep = 16384
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.queue) == 0 {
-		return false
-	}
-	free := o.batch[:0]
-	if cap(free) > keep {
-		free = nil
-	}
-	o.batch, o.queue, o.next = o.queue, free, 0
-	return true
+	o.batch, o.queue = o.queue, chunks{}
+	return !o.batch.empty()
 }
 
 func (d *drain) encode(dst []byte, it *item) []byte {
@@ -227,7 +263,7 @@ func (d *drain) encode(dst []byte, it *item) []byte {
 		dst, err = d.encoder.appendBody(dst, it)
 	}
 	if err != nil {
-		p.core.notSent.warn(p.core, "message not sent", zap.String("peer", p.address), zap.String("type", typeText(it.msg)), zap.Error(err))
+		p.core.notSent.warn(p.core, "message not sent", zap.String("peer", p.address), zap.String("type", typeText(it.message())), zap.Error(err))
 		p.core.dead(p, it, err.Error())
 		return dst[:before]
 	}
@@ -236,7 +272,8 @@ func (d *drain) encode(dst []byte, it *item) []byte {
 
 // passesBlank reports whether an item may go between nodes of which one belongs to no cluster: bootstrap, and answers.
 func (it *item) passesBlank() bool {
-	return it.kind == Frame_HEARTBEAT || it.kind == Frame_MESSAGE && passesBlank(it.target.Id)
+	kind := Frame_Kind(it.kind)
+	return kind == Frame_HEARTBEAT || kind == Frame_MESSAGE && passesBlank(it.target.Id)
 }
 
 func passesBlank(target string) bool { return target == actors.NameBootstrap || transient(target) }
@@ -244,11 +281,11 @@ func passesBlank(target string) bool { return target == actors.NameBootstrap || 
 // dead ends a message that is not sent: its sender is answered, and watchers learn that the address is gone.
 func (c *core) dead(p *peer, it *item, reason string) {
 	c.metrics.deadLetters.Add(1)
-	switch it.kind {
+	switch Frame_Kind(it.kind) {
 	case Frame_MESSAGE:
-		message := it.msg
+		message := it.message()
 		if it.sender != nil {
-			message = &actor.MessageEnvelope{Header: it.headers, Message: it.msg, Sender: it.sender}
+			message = &actor.MessageEnvelope{Header: it.headers, Message: message, Sender: it.sender}
 		}
 		c.system.DeadLetter.SendUserMessage(it.target, message)
 	case Frame_WATCH:

@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"fmt"
 	"sync/atomic"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -70,12 +71,16 @@ func (p *process) send(class actors.Class, it item) {
 		p.core.deliverLocal(it)
 		return
 	}
-	var err error
-	if it.bytes, it.size, err = p.core.codec.prepare(it.msg); err != nil {
+	msg, size, err := p.core.codec.prepare(it.msg)
+	if err == nil && size > streamFrameMax {
+		err = fmt.Errorf("it has %d bytes, and a frame at most %d", size, streamFrameMax)
+	}
+	if err != nil {
 		p.core.notSent.warn(p.core, "message not sent", zap.String("peer", p.address), zap.String("type", typeText(it.msg)), zap.Error(err))
 		p.core.dead(peer, &it, err.Error())
 		return
 	}
+	it.msg, it.size = msg, uint32(size)
 	if it.sender != nil && transient(it.sender.Id) {
 		peer.requests.add(it.sender.Id)
 	}
@@ -85,9 +90,9 @@ func (p *process) send(class actors.Class, it item) {
 // deliverLocal hands over what was sent to this node under one of its other addresses.
 func (c *core) deliverLocal(it item) {
 	target, _ := c.system.ProcessRegistry.GetLocal(it.target.Id)
-	message := it.msg
+	message := it.message()
 	if it.sender != nil || it.headers != nil {
-		message = &actor.MessageEnvelope{Header: it.headers, Message: it.msg, Sender: it.sender}
+		message = &actor.MessageEnvelope{Header: it.headers, Message: message, Sender: it.sender}
 	}
 	target.SendUserMessage(it.target, message)
 }
@@ -124,12 +129,12 @@ func (p *process) SendSystemMessage(pid *actor.PID, message any) {
 		p.core.watch(peer, pid, msg.Watcher)
 	case *actor.Unwatch:
 		peer.watches.takeOut(msg.Watcher.Id, pid.Id)
-		p.core.enqueue(peer, actors.Default, item{kind: Frame_UNWATCH, target: pid, sender: msg.Watcher})
+		p.core.enqueue(peer, actors.Default, item{kind: uint8(Frame_UNWATCH), target: pid, sender: msg.Watcher})
 	case *actor.Terminated:
 		peer.watches.removeIn(pid.Id, msg.Who.Id)
-		p.core.enqueue(peer, actors.Default, item{kind: Frame_TERMINATED, target: pid, sender: msg.Who, reason: uint32(msg.Why)})
+		p.core.enqueue(peer, actors.Default, item{kind: uint8(Frame_TERMINATED), target: pid, sender: msg.Who, reason: uint8(msg.Why)})
 	case *actor.Stop:
-		p.core.enqueue(peer, actors.Default, item{kind: Frame_STOP, target: pid})
+		p.core.enqueue(peer, actors.Default, item{kind: uint8(Frame_STOP), target: pid})
 	default:
 		p.core.log.Debug("system message does not leave the node", zap.String("type", typeText(message)), zap.String("target", pid.Id))
 	}
@@ -143,5 +148,5 @@ func (c *core) watch(p *peer, who, watcher *actor.PID) {
 		c.deliverSystem(watcher.Id, &actor.Terminated{Who: actor.NewPID(who.Address, who.Id), Why: actor.TerminatedReason_AddressTerminated})
 		return
 	}
-	c.enqueue(p, actors.Default, item{kind: Frame_WATCH, target: who, sender: watcher})
+	c.enqueue(p, actors.Default, item{kind: uint8(Frame_WATCH), target: who, sender: watcher})
 }

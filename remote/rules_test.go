@@ -91,17 +91,17 @@ func TestSystemMessagesDoNotComeAsMessages(t *testing.T) {
 	w.runFor(time.Second)
 	peer := a.remote.core.peers.find("b:1")
 	forged := &actor.Terminated{Who: b.at("y")}
-	a.remote.core.enqueue(peer, actors.Default, item{target: b.at("x"), msg: forged, size: proto.Size(forged)})
+	a.remote.core.enqueue(peer, actors.Default, item{target: b.at("x"), msg: forged, size: uint32(proto.Size(forged))})
 	// Terminated for somebody who watches nothing.
-	a.remote.core.enqueue(peer, actors.Default, item{kind: Frame_TERMINATED, target: b.at("x"), sender: a.at("y")})
+	a.remote.core.enqueue(peer, actors.Default, item{kind: uint8(Frame_TERMINATED), target: b.at("x"), sender: a.at("y")})
 	w.runFor(time.Second)
 	if msgs := got.take(); len(msgs) != 1 {
 		t.Fatalf("got %v", msgs)
 	}
 	future := b.Root.RequestFuture(a.at("silent"), text("?"), time.Hour)
 	a.collect("silent")
-	a.remote.core.enqueue(peer, actors.Default, item{kind: Frame_STOP, target: b.at(future.PID().Id)})
-	a.remote.core.enqueue(peer, actors.Default, item{kind: Frame_STOP, target: b.at("deadletter")})
+	a.remote.core.enqueue(peer, actors.Default, item{kind: uint8(Frame_STOP), target: b.at(future.PID().Id)})
+	a.remote.core.enqueue(peer, actors.Default, item{kind: uint8(Frame_STOP), target: b.at("deadletter")})
 	w.runFor(time.Second)
 	if n := b.logs.FilterMessage("message refused").Len(); n == 0 {
 		t.Fatal("a stop of a future was not refused")

@@ -340,7 +340,7 @@ func (s *session) logFailure(l *line, err error) {
 
 func (s *session) onBeat(msg *beat) {
 	if l := &s.lines[KindMain]; l.phase == phaseUp && l.conn.ID() == msg.conn {
-		s.core.enqueue(s.peer, actors.Control, item{kind: Frame_HEARTBEAT, size: heartbeatPaddingSize})
+		s.core.enqueue(s.peer, actors.Control, item{kind: uint8(Frame_HEARTBEAT), size: heartbeatPaddingSize})
 		s.core.env.After(heartbeatInterval, s.self, msg)
 	}
 }

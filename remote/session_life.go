@@ -149,7 +149,7 @@ func (s *session) elsewhere(ctx actor.Context, l *line, info *actors.PeerInfo) b
 		s.peer.self.Store(true)
 		for _, o := range s.peer.out {
 			for _, it := range o.takeAll() {
-				if it.kind == Frame_MESSAGE {
+				if Frame_Kind(it.kind) == Frame_MESSAGE {
 					s.core.deliverLocal(it)
 				}
 			}
@@ -178,7 +178,7 @@ func (c *core) alias(from, to *peer) {
 	from.alias.Store(to)
 	for class, o := range from.out {
 		for _, it := range o.takeAll() {
-			if it.kind != Frame_WATCH {
+			if Frame_Kind(it.kind) != Frame_WATCH {
 				c.enqueue(to, actors.Class(class), it)
 			}
 		}
@@ -252,7 +252,7 @@ func (s *session) carry(l *line) {
 }
 
 func (s *session) drainOf(class actors.Class) *drain {
-	return s.peer.out[class].attach(newEncoder(s.core.self.Load().Address, &s.core.codec, FrameLimit(class), class != actors.Datagram))
+	return s.peer.out[class].attach(newEncoder(s.core.self.Load().Address, FrameLimit(class), class != actors.Datagram))
 }
 
 func (s *session) inboxes(info *actors.PeerInfo) func(actors.Class) Inbox {
@@ -262,7 +262,7 @@ func (s *session) inboxes(info *actors.PeerInfo) func(actors.Class) Inbox {
 // sendWatches repeats every watch: the peer may have lost it, or its answer may have been lost.
 func (s *session) sendWatches() {
 	for _, w := range s.peer.watches.outgoing(false) {
-		s.core.enqueue(s.peer, actors.Default, item{kind: Frame_WATCH, target: w.who, sender: s.core.system.NewLocalPID(w.watcher)})
+		s.core.enqueue(s.peer, actors.Default, item{kind: uint8(Frame_WATCH), target: w.who, sender: s.core.system.NewLocalPID(w.watcher)})
 	}
 }
 
