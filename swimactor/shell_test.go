@@ -161,6 +161,22 @@ func (n *worldNode) restart() {
 	process.SendSystemMessage(n.swim, &actor.Restart{})
 }
 
+func TestSameRunSameTrace(t *testing.T) {
+	run := func() uint64 {
+		w, nodes, _ := three(t)
+		w.loss = 0.1
+		asker := nodes[0].probe()
+		asker.ask(&membership.UpdateTags{Tags: map[string]string{"a": "1", "b": "2", "c": "3", "d": "4"}})
+		w.run(10 * time.Second)
+		nodes[1].down = true
+		w.run(30 * time.Second)
+		return w.trace
+	}
+	if a, b := run(), run(); a != b {
+		t.Errorf("traces differ: %x, %x", a, b)
+	}
+}
+
 func TestSlowSubscriberGetsASnapshot(t *testing.T) {
 	w := newWorld(t)
 	cfg := testConfig(1)

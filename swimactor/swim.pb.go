@@ -299,18 +299,19 @@ func (*Message_ConflictNotice) isMessage_Body() {}
 
 // Record is what a member says about itself.
 type Record struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	Id              uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
-	Directory       []byte                 `protobuf:"bytes,2,opt,name=directory,proto3" json:"directory,omitempty"`
-	Name            string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
-	Generation      uint64                 `protobuf:"varint,4,opt,name=generation,proto3" json:"generation,omitempty"`
-	Incarnation     uint64                 `protobuf:"varint,5,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
-	Address         string                 `protobuf:"bytes,6,opt,name=address,proto3" json:"address,omitempty"`
-	GossipAddress   string                 `protobuf:"bytes,7,opt,name=gossip_address,json=gossipAddress,proto3" json:"gossip_address,omitempty"`
-	Tags            map[string]string      `protobuf:"bytes,8,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	Left            bool                   `protobuf:"varint,9,opt,name=left,proto3" json:"left,omitempty"`
-	CertificateHash []byte                 `protobuf:"bytes,10,opt,name=certificate_hash,json=certificateHash,proto3" json:"certificate_hash,omitempty"`
-	Signature       []byte                 `protobuf:"bytes,11,opt,name=signature,proto3" json:"signature,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Directory     []byte                 `protobuf:"bytes,2,opt,name=directory,proto3" json:"directory,omitempty"`
+	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	Generation    uint64                 `protobuf:"varint,4,opt,name=generation,proto3" json:"generation,omitempty"`
+	Incarnation   uint64                 `protobuf:"varint,5,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	Address       string                 `protobuf:"bytes,6,opt,name=address,proto3" json:"address,omitempty"`
+	GossipAddress string                 `protobuf:"bytes,7,opt,name=gossip_address,json=gossipAddress,proto3" json:"gossip_address,omitempty"`
+	// By key, so that one record has one encoding.
+	Tags            []*Tag `protobuf:"bytes,8,rep,name=tags,proto3" json:"tags,omitempty"`
+	Left            bool   `protobuf:"varint,9,opt,name=left,proto3" json:"left,omitempty"`
+	CertificateHash []byte `protobuf:"bytes,10,opt,name=certificate_hash,json=certificateHash,proto3" json:"certificate_hash,omitempty"`
+	Signature       []byte `protobuf:"bytes,11,opt,name=signature,proto3" json:"signature,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -394,7 +395,7 @@ func (x *Record) GetGossipAddress() string {
 	return ""
 }
 
-func (x *Record) GetTags() map[string]string {
+func (x *Record) GetTags() []*Tag {
 	if x != nil {
 		return x.Tags
 	}
@@ -422,6 +423,58 @@ func (x *Record) GetSignature() []byte {
 	return nil
 }
 
+type Tag struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Value         string                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Tag) Reset() {
+	*x = Tag{}
+	mi := &file_swimactor_swim_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Tag) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Tag) ProtoMessage() {}
+
+func (x *Tag) ProtoReflect() protoreflect.Message {
+	mi := &file_swimactor_swim_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Tag.ProtoReflect.Descriptor instead.
+func (*Tag) Descriptor() ([]byte, []int) {
+	return file_swimactor_swim_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Tag) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Tag) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
 // Update is a statement about a member. Id, generation and incarnation are left out where the record has them.
 type Update struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
@@ -439,7 +492,7 @@ type Update struct {
 
 func (x *Update) Reset() {
 	*x = Update{}
-	mi := &file_swimactor_swim_proto_msgTypes[2]
+	mi := &file_swimactor_swim_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -451,7 +504,7 @@ func (x *Update) String() string {
 func (*Update) ProtoMessage() {}
 
 func (x *Update) ProtoReflect() protoreflect.Message {
-	mi := &file_swimactor_swim_proto_msgTypes[2]
+	mi := &file_swimactor_swim_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -464,7 +517,7 @@ func (x *Update) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Update.ProtoReflect.Descriptor instead.
 func (*Update) Descriptor() ([]byte, []int) {
-	return file_swimactor_swim_proto_rawDescGZIP(), []int{2}
+	return file_swimactor_swim_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Update) GetId() uint64 {
@@ -529,7 +582,7 @@ type Ping struct {
 
 func (x *Ping) Reset() {
 	*x = Ping{}
-	mi := &file_swimactor_swim_proto_msgTypes[3]
+	mi := &file_swimactor_swim_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -541,7 +594,7 @@ func (x *Ping) String() string {
 func (*Ping) ProtoMessage() {}
 
 func (x *Ping) ProtoReflect() protoreflect.Message {
-	mi := &file_swimactor_swim_proto_msgTypes[3]
+	mi := &file_swimactor_swim_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -554,7 +607,7 @@ func (x *Ping) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ping.ProtoReflect.Descriptor instead.
 func (*Ping) Descriptor() ([]byte, []int) {
-	return file_swimactor_swim_proto_rawDescGZIP(), []int{3}
+	return file_swimactor_swim_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Ping) GetSeq() uint64 {
@@ -603,7 +656,7 @@ type Ack struct {
 
 func (x *Ack) Reset() {
 	*x = Ack{}
-	mi := &file_swimactor_swim_proto_msgTypes[4]
+	mi := &file_swimactor_swim_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -615,7 +668,7 @@ func (x *Ack) String() string {
 func (*Ack) ProtoMessage() {}
 
 func (x *Ack) ProtoReflect() protoreflect.Message {
-	mi := &file_swimactor_swim_proto_msgTypes[4]
+	mi := &file_swimactor_swim_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -628,7 +681,7 @@ func (x *Ack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ack.ProtoReflect.Descriptor instead.
 func (*Ack) Descriptor() ([]byte, []int) {
-	return file_swimactor_swim_proto_rawDescGZIP(), []int{4}
+	return file_swimactor_swim_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Ack) GetSeq() uint64 {
@@ -662,7 +715,7 @@ type Mismatch struct {
 
 func (x *Mismatch) Reset() {
 	*x = Mismatch{}
-	mi := &file_swimactor_swim_proto_msgTypes[5]
+	mi := &file_swimactor_swim_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -674,7 +727,7 @@ func (x *Mismatch) String() string {
 func (*Mismatch) ProtoMessage() {}
 
 func (x *Mismatch) ProtoReflect() protoreflect.Message {
-	mi := &file_swimactor_swim_proto_msgTypes[5]
+	mi := &file_swimactor_swim_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -687,7 +740,7 @@ func (x *Mismatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Mismatch.ProtoReflect.Descriptor instead.
 func (*Mismatch) Descriptor() ([]byte, []int) {
-	return file_swimactor_swim_proto_rawDescGZIP(), []int{5}
+	return file_swimactor_swim_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Mismatch) GetSeq() uint64 {
@@ -716,7 +769,7 @@ type PingReq struct {
 
 func (x *PingReq) Reset() {
 	*x = PingReq{}
-	mi := &file_swimactor_swim_proto_msgTypes[6]
+	mi := &file_swimactor_swim_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -728,7 +781,7 @@ func (x *PingReq) String() string {
 func (*PingReq) ProtoMessage() {}
 
 func (x *PingReq) ProtoReflect() protoreflect.Message {
-	mi := &file_swimactor_swim_proto_msgTypes[6]
+	mi := &file_swimactor_swim_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -741,7 +794,7 @@ func (x *PingReq) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingReq.ProtoReflect.Descriptor instead.
 func (*PingReq) Descriptor() ([]byte, []int) {
-	return file_swimactor_swim_proto_rawDescGZIP(), []int{6}
+	return file_swimactor_swim_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *PingReq) GetSeq() uint64 {
@@ -781,7 +834,7 @@ type Nack struct {
 
 func (x *Nack) Reset() {
 	*x = Nack{}
-	mi := &file_swimactor_swim_proto_msgTypes[7]
+	mi := &file_swimactor_swim_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -793,7 +846,7 @@ func (x *Nack) String() string {
 func (*Nack) ProtoMessage() {}
 
 func (x *Nack) ProtoReflect() protoreflect.Message {
-	mi := &file_swimactor_swim_proto_msgTypes[7]
+	mi := &file_swimactor_swim_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -806,7 +859,7 @@ func (x *Nack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Nack.ProtoReflect.Descriptor instead.
 func (*Nack) Descriptor() ([]byte, []int) {
-	return file_swimactor_swim_proto_rawDescGZIP(), []int{7}
+	return file_swimactor_swim_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Nack) GetSeq() uint64 {
@@ -825,7 +878,7 @@ type Gossip struct {
 
 func (x *Gossip) Reset() {
 	*x = Gossip{}
-	mi := &file_swimactor_swim_proto_msgTypes[8]
+	mi := &file_swimactor_swim_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -837,7 +890,7 @@ func (x *Gossip) String() string {
 func (*Gossip) ProtoMessage() {}
 
 func (x *Gossip) ProtoReflect() protoreflect.Message {
-	mi := &file_swimactor_swim_proto_msgTypes[8]
+	mi := &file_swimactor_swim_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -850,7 +903,7 @@ func (x *Gossip) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gossip.ProtoReflect.Descriptor instead.
 func (*Gossip) Descriptor() ([]byte, []int) {
-	return file_swimactor_swim_proto_rawDescGZIP(), []int{8}
+	return file_swimactor_swim_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Gossip) GetUpdates() []*Update {
@@ -872,7 +925,7 @@ type SyncRequest struct {
 
 func (x *SyncRequest) Reset() {
 	*x = SyncRequest{}
-	mi := &file_swimactor_swim_proto_msgTypes[9]
+	mi := &file_swimactor_swim_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -884,7 +937,7 @@ func (x *SyncRequest) String() string {
 func (*SyncRequest) ProtoMessage() {}
 
 func (x *SyncRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_swimactor_swim_proto_msgTypes[9]
+	mi := &file_swimactor_swim_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -897,7 +950,7 @@ func (x *SyncRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncRequest.ProtoReflect.Descriptor instead.
 func (*SyncRequest) Descriptor() ([]byte, []int) {
-	return file_swimactor_swim_proto_rawDescGZIP(), []int{9}
+	return file_swimactor_swim_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *SyncRequest) GetCluster() string {
@@ -937,7 +990,7 @@ type SyncEqual struct {
 
 func (x *SyncEqual) Reset() {
 	*x = SyncEqual{}
-	mi := &file_swimactor_swim_proto_msgTypes[10]
+	mi := &file_swimactor_swim_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -949,7 +1002,7 @@ func (x *SyncEqual) String() string {
 func (*SyncEqual) ProtoMessage() {}
 
 func (x *SyncEqual) ProtoReflect() protoreflect.Message {
-	mi := &file_swimactor_swim_proto_msgTypes[10]
+	mi := &file_swimactor_swim_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -962,7 +1015,7 @@ func (x *SyncEqual) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncEqual.ProtoReflect.Descriptor instead.
 func (*SyncEqual) Descriptor() ([]byte, []int) {
-	return file_swimactor_swim_proto_rawDescGZIP(), []int{10}
+	return file_swimactor_swim_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SyncEqual) GetDigest() uint64 {
@@ -981,7 +1034,7 @@ type SyncBuckets struct {
 
 func (x *SyncBuckets) Reset() {
 	*x = SyncBuckets{}
-	mi := &file_swimactor_swim_proto_msgTypes[11]
+	mi := &file_swimactor_swim_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -993,7 +1046,7 @@ func (x *SyncBuckets) String() string {
 func (*SyncBuckets) ProtoMessage() {}
 
 func (x *SyncBuckets) ProtoReflect() protoreflect.Message {
-	mi := &file_swimactor_swim_proto_msgTypes[11]
+	mi := &file_swimactor_swim_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1006,7 +1059,7 @@ func (x *SyncBuckets) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncBuckets.ProtoReflect.Descriptor instead.
 func (*SyncBuckets) Descriptor() ([]byte, []int) {
-	return file_swimactor_swim_proto_rawDescGZIP(), []int{11}
+	return file_swimactor_swim_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *SyncBuckets) GetDigests() []uint64 {
@@ -1028,7 +1081,7 @@ type Summary struct {
 
 func (x *Summary) Reset() {
 	*x = Summary{}
-	mi := &file_swimactor_swim_proto_msgTypes[12]
+	mi := &file_swimactor_swim_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1040,7 +1093,7 @@ func (x *Summary) String() string {
 func (*Summary) ProtoMessage() {}
 
 func (x *Summary) ProtoReflect() protoreflect.Message {
-	mi := &file_swimactor_swim_proto_msgTypes[12]
+	mi := &file_swimactor_swim_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1053,7 +1106,7 @@ func (x *Summary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Summary.ProtoReflect.Descriptor instead.
 func (*Summary) Descriptor() ([]byte, []int) {
-	return file_swimactor_swim_proto_rawDescGZIP(), []int{12}
+	return file_swimactor_swim_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Summary) GetId() uint64 {
@@ -1094,7 +1147,7 @@ type SyncSummary struct {
 
 func (x *SyncSummary) Reset() {
 	*x = SyncSummary{}
-	mi := &file_swimactor_swim_proto_msgTypes[13]
+	mi := &file_swimactor_swim_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1106,7 +1159,7 @@ func (x *SyncSummary) String() string {
 func (*SyncSummary) ProtoMessage() {}
 
 func (x *SyncSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_swimactor_swim_proto_msgTypes[13]
+	mi := &file_swimactor_swim_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1119,7 +1172,7 @@ func (x *SyncSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncSummary.ProtoReflect.Descriptor instead.
 func (*SyncSummary) Descriptor() ([]byte, []int) {
-	return file_swimactor_swim_proto_rawDescGZIP(), []int{13}
+	return file_swimactor_swim_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *SyncSummary) GetBuckets() []uint32 {
@@ -1147,7 +1200,7 @@ type SyncRecords struct {
 
 func (x *SyncRecords) Reset() {
 	*x = SyncRecords{}
-	mi := &file_swimactor_swim_proto_msgTypes[14]
+	mi := &file_swimactor_swim_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1159,7 +1212,7 @@ func (x *SyncRecords) String() string {
 func (*SyncRecords) ProtoMessage() {}
 
 func (x *SyncRecords) ProtoReflect() protoreflect.Message {
-	mi := &file_swimactor_swim_proto_msgTypes[14]
+	mi := &file_swimactor_swim_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1172,7 +1225,7 @@ func (x *SyncRecords) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncRecords.ProtoReflect.Descriptor instead.
 func (*SyncRecords) Descriptor() ([]byte, []int) {
-	return file_swimactor_swim_proto_rawDescGZIP(), []int{14}
+	return file_swimactor_swim_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SyncRecords) GetUpdates() []*Update {
@@ -1206,7 +1259,7 @@ type LeaveNotice struct {
 
 func (x *LeaveNotice) Reset() {
 	*x = LeaveNotice{}
-	mi := &file_swimactor_swim_proto_msgTypes[15]
+	mi := &file_swimactor_swim_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1218,7 +1271,7 @@ func (x *LeaveNotice) String() string {
 func (*LeaveNotice) ProtoMessage() {}
 
 func (x *LeaveNotice) ProtoReflect() protoreflect.Message {
-	mi := &file_swimactor_swim_proto_msgTypes[15]
+	mi := &file_swimactor_swim_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1231,7 +1284,7 @@ func (x *LeaveNotice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveNotice.ProtoReflect.Descriptor instead.
 func (*LeaveNotice) Descriptor() ([]byte, []int) {
-	return file_swimactor_swim_proto_rawDescGZIP(), []int{15}
+	return file_swimactor_swim_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *LeaveNotice) GetSeq() uint64 {
@@ -1257,7 +1310,7 @@ type LeaveAck struct {
 
 func (x *LeaveAck) Reset() {
 	*x = LeaveAck{}
-	mi := &file_swimactor_swim_proto_msgTypes[16]
+	mi := &file_swimactor_swim_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1269,7 +1322,7 @@ func (x *LeaveAck) String() string {
 func (*LeaveAck) ProtoMessage() {}
 
 func (x *LeaveAck) ProtoReflect() protoreflect.Message {
-	mi := &file_swimactor_swim_proto_msgTypes[16]
+	mi := &file_swimactor_swim_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1282,7 +1335,7 @@ func (x *LeaveAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveAck.ProtoReflect.Descriptor instead.
 func (*LeaveAck) Descriptor() ([]byte, []int) {
-	return file_swimactor_swim_proto_rawDescGZIP(), []int{16}
+	return file_swimactor_swim_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *LeaveAck) GetSeq() uint64 {
@@ -1302,7 +1355,7 @@ type ConflictNotice struct {
 
 func (x *ConflictNotice) Reset() {
 	*x = ConflictNotice{}
-	mi := &file_swimactor_swim_proto_msgTypes[17]
+	mi := &file_swimactor_swim_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1314,7 +1367,7 @@ func (x *ConflictNotice) String() string {
 func (*ConflictNotice) ProtoMessage() {}
 
 func (x *ConflictNotice) ProtoReflect() protoreflect.Message {
-	mi := &file_swimactor_swim_proto_msgTypes[17]
+	mi := &file_swimactor_swim_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1327,7 +1380,7 @@ func (x *ConflictNotice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConflictNotice.ProtoReflect.Descriptor instead.
 func (*ConflictNotice) Descriptor() ([]byte, []int) {
-	return file_swimactor_swim_proto_rawDescGZIP(), []int{17}
+	return file_swimactor_swim_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ConflictNotice) GetHolder() *Record {
@@ -1366,7 +1419,7 @@ const file_swimactor_swim_proto_rawDesc = "" +
 	"\fleave_notice\x18\f \x01(\v2\x1b.rivven.swim.v1.LeaveNoticeH\x00R\vleaveNotice\x127\n" +
 	"\tleave_ack\x18\r \x01(\v2\x18.rivven.swim.v1.LeaveAckH\x00R\bleaveAck\x12I\n" +
 	"\x0fconflict_notice\x18\x0e \x01(\v2\x1e.rivven.swim.v1.ConflictNoticeH\x00R\x0econflictNoticeB\x06\n" +
-	"\x04body\"\x99\x03\n" +
+	"\x04body\"\xd3\x02\n" +
 	"\x06Record\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x1c\n" +
 	"\tdirectory\x18\x02 \x01(\fR\tdirectory\x12\x12\n" +
@@ -1376,15 +1429,15 @@ const file_swimactor_swim_proto_rawDesc = "" +
 	"generation\x12 \n" +
 	"\vincarnation\x18\x05 \x01(\x04R\vincarnation\x12\x18\n" +
 	"\aaddress\x18\x06 \x01(\tR\aaddress\x12%\n" +
-	"\x0egossip_address\x18\a \x01(\tR\rgossipAddress\x124\n" +
-	"\x04tags\x18\b \x03(\v2 .rivven.swim.v1.Record.TagsEntryR\x04tags\x12\x12\n" +
+	"\x0egossip_address\x18\a \x01(\tR\rgossipAddress\x12'\n" +
+	"\x04tags\x18\b \x03(\v2\x13.rivven.swim.v1.TagR\x04tags\x12\x12\n" +
 	"\x04left\x18\t \x01(\bR\x04left\x12)\n" +
 	"\x10certificate_hash\x18\n" +
 	" \x01(\fR\x0fcertificateHash\x12\x1c\n" +
-	"\tsignature\x18\v \x01(\fR\tsignature\x1a7\n" +
-	"\tTagsEntry\x12\x10\n" +
+	"\tsignature\x18\v \x01(\fR\tsignature\"-\n" +
+	"\x03Tag\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd8\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\"\xd8\x01\n" +
 	"\x06Update\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x1e\n" +
 	"\n" +
@@ -1469,49 +1522,49 @@ var file_swimactor_swim_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_swimactor_swim_proto_goTypes = []any{
 	(*Message)(nil),        // 0: rivven.swim.v1.Message
 	(*Record)(nil),         // 1: rivven.swim.v1.Record
-	(*Update)(nil),         // 2: rivven.swim.v1.Update
-	(*Ping)(nil),           // 3: rivven.swim.v1.Ping
-	(*Ack)(nil),            // 4: rivven.swim.v1.Ack
-	(*Mismatch)(nil),       // 5: rivven.swim.v1.Mismatch
-	(*PingReq)(nil),        // 6: rivven.swim.v1.PingReq
-	(*Nack)(nil),           // 7: rivven.swim.v1.Nack
-	(*Gossip)(nil),         // 8: rivven.swim.v1.Gossip
-	(*SyncRequest)(nil),    // 9: rivven.swim.v1.SyncRequest
-	(*SyncEqual)(nil),      // 10: rivven.swim.v1.SyncEqual
-	(*SyncBuckets)(nil),    // 11: rivven.swim.v1.SyncBuckets
-	(*Summary)(nil),        // 12: rivven.swim.v1.Summary
-	(*SyncSummary)(nil),    // 13: rivven.swim.v1.SyncSummary
-	(*SyncRecords)(nil),    // 14: rivven.swim.v1.SyncRecords
-	(*LeaveNotice)(nil),    // 15: rivven.swim.v1.LeaveNotice
-	(*LeaveAck)(nil),       // 16: rivven.swim.v1.LeaveAck
-	(*ConflictNotice)(nil), // 17: rivven.swim.v1.ConflictNotice
-	nil,                    // 18: rivven.swim.v1.Record.TagsEntry
+	(*Tag)(nil),            // 2: rivven.swim.v1.Tag
+	(*Update)(nil),         // 3: rivven.swim.v1.Update
+	(*Ping)(nil),           // 4: rivven.swim.v1.Ping
+	(*Ack)(nil),            // 5: rivven.swim.v1.Ack
+	(*Mismatch)(nil),       // 6: rivven.swim.v1.Mismatch
+	(*PingReq)(nil),        // 7: rivven.swim.v1.PingReq
+	(*Nack)(nil),           // 8: rivven.swim.v1.Nack
+	(*Gossip)(nil),         // 9: rivven.swim.v1.Gossip
+	(*SyncRequest)(nil),    // 10: rivven.swim.v1.SyncRequest
+	(*SyncEqual)(nil),      // 11: rivven.swim.v1.SyncEqual
+	(*SyncBuckets)(nil),    // 12: rivven.swim.v1.SyncBuckets
+	(*Summary)(nil),        // 13: rivven.swim.v1.Summary
+	(*SyncSummary)(nil),    // 14: rivven.swim.v1.SyncSummary
+	(*SyncRecords)(nil),    // 15: rivven.swim.v1.SyncRecords
+	(*LeaveNotice)(nil),    // 16: rivven.swim.v1.LeaveNotice
+	(*LeaveAck)(nil),       // 17: rivven.swim.v1.LeaveAck
+	(*ConflictNotice)(nil), // 18: rivven.swim.v1.ConflictNotice
 }
 var file_swimactor_swim_proto_depIdxs = []int32{
-	3,  // 0: rivven.swim.v1.Message.ping:type_name -> rivven.swim.v1.Ping
-	4,  // 1: rivven.swim.v1.Message.ack:type_name -> rivven.swim.v1.Ack
-	5,  // 2: rivven.swim.v1.Message.mismatch:type_name -> rivven.swim.v1.Mismatch
-	6,  // 3: rivven.swim.v1.Message.ping_req:type_name -> rivven.swim.v1.PingReq
-	7,  // 4: rivven.swim.v1.Message.nack:type_name -> rivven.swim.v1.Nack
-	8,  // 5: rivven.swim.v1.Message.gossip:type_name -> rivven.swim.v1.Gossip
-	9,  // 6: rivven.swim.v1.Message.sync_request:type_name -> rivven.swim.v1.SyncRequest
-	10, // 7: rivven.swim.v1.Message.sync_equal:type_name -> rivven.swim.v1.SyncEqual
-	11, // 8: rivven.swim.v1.Message.sync_buckets:type_name -> rivven.swim.v1.SyncBuckets
-	13, // 9: rivven.swim.v1.Message.sync_summary:type_name -> rivven.swim.v1.SyncSummary
-	14, // 10: rivven.swim.v1.Message.sync_records:type_name -> rivven.swim.v1.SyncRecords
-	15, // 11: rivven.swim.v1.Message.leave_notice:type_name -> rivven.swim.v1.LeaveNotice
-	16, // 12: rivven.swim.v1.Message.leave_ack:type_name -> rivven.swim.v1.LeaveAck
-	17, // 13: rivven.swim.v1.Message.conflict_notice:type_name -> rivven.swim.v1.ConflictNotice
-	18, // 14: rivven.swim.v1.Record.tags:type_name -> rivven.swim.v1.Record.TagsEntry
+	4,  // 0: rivven.swim.v1.Message.ping:type_name -> rivven.swim.v1.Ping
+	5,  // 1: rivven.swim.v1.Message.ack:type_name -> rivven.swim.v1.Ack
+	6,  // 2: rivven.swim.v1.Message.mismatch:type_name -> rivven.swim.v1.Mismatch
+	7,  // 3: rivven.swim.v1.Message.ping_req:type_name -> rivven.swim.v1.PingReq
+	8,  // 4: rivven.swim.v1.Message.nack:type_name -> rivven.swim.v1.Nack
+	9,  // 5: rivven.swim.v1.Message.gossip:type_name -> rivven.swim.v1.Gossip
+	10, // 6: rivven.swim.v1.Message.sync_request:type_name -> rivven.swim.v1.SyncRequest
+	11, // 7: rivven.swim.v1.Message.sync_equal:type_name -> rivven.swim.v1.SyncEqual
+	12, // 8: rivven.swim.v1.Message.sync_buckets:type_name -> rivven.swim.v1.SyncBuckets
+	14, // 9: rivven.swim.v1.Message.sync_summary:type_name -> rivven.swim.v1.SyncSummary
+	15, // 10: rivven.swim.v1.Message.sync_records:type_name -> rivven.swim.v1.SyncRecords
+	16, // 11: rivven.swim.v1.Message.leave_notice:type_name -> rivven.swim.v1.LeaveNotice
+	17, // 12: rivven.swim.v1.Message.leave_ack:type_name -> rivven.swim.v1.LeaveAck
+	18, // 13: rivven.swim.v1.Message.conflict_notice:type_name -> rivven.swim.v1.ConflictNotice
+	2,  // 14: rivven.swim.v1.Record.tags:type_name -> rivven.swim.v1.Tag
 	1,  // 15: rivven.swim.v1.Update.record:type_name -> rivven.swim.v1.Record
-	2,  // 16: rivven.swim.v1.Ping.updates:type_name -> rivven.swim.v1.Update
-	2,  // 17: rivven.swim.v1.Ack.updates:type_name -> rivven.swim.v1.Update
+	3,  // 16: rivven.swim.v1.Ping.updates:type_name -> rivven.swim.v1.Update
+	3,  // 17: rivven.swim.v1.Ack.updates:type_name -> rivven.swim.v1.Update
 	1,  // 18: rivven.swim.v1.Mismatch.record:type_name -> rivven.swim.v1.Record
-	2,  // 19: rivven.swim.v1.PingReq.updates:type_name -> rivven.swim.v1.Update
-	2,  // 20: rivven.swim.v1.Gossip.updates:type_name -> rivven.swim.v1.Update
+	3,  // 19: rivven.swim.v1.PingReq.updates:type_name -> rivven.swim.v1.Update
+	3,  // 20: rivven.swim.v1.Gossip.updates:type_name -> rivven.swim.v1.Update
 	1,  // 21: rivven.swim.v1.SyncRequest.self:type_name -> rivven.swim.v1.Record
-	12, // 22: rivven.swim.v1.SyncSummary.entries:type_name -> rivven.swim.v1.Summary
-	2,  // 23: rivven.swim.v1.SyncRecords.updates:type_name -> rivven.swim.v1.Update
+	13, // 22: rivven.swim.v1.SyncSummary.entries:type_name -> rivven.swim.v1.Summary
+	3,  // 23: rivven.swim.v1.SyncRecords.updates:type_name -> rivven.swim.v1.Update
 	1,  // 24: rivven.swim.v1.LeaveNotice.record:type_name -> rivven.swim.v1.Record
 	1,  // 25: rivven.swim.v1.ConflictNotice.holder:type_name -> rivven.swim.v1.Record
 	1,  // 26: rivven.swim.v1.ConflictNotice.refused:type_name -> rivven.swim.v1.Record

@@ -1,6 +1,9 @@
 package swimactor
 
 import (
+	"maps"
+	"slices"
+
 	"google.golang.org/protobuf/proto"
 
 	"github.com/hupe1980/rivven-cluster/actors"
@@ -122,7 +125,7 @@ func encodeRecord(r *swim.Record) *Record {
 	}
 	return &Record{
 		Id: r.ID, Directory: []byte(r.Directory), Name: r.Name, Generation: r.Generation, Incarnation: r.Incarnation,
-		Address: r.Address, GossipAddress: r.GossipAddress, Tags: r.Tags, Left: r.Left,
+		Address: r.Address, GossipAddress: r.GossipAddress, Tags: encodeTags(r.Tags), Left: r.Left,
 		CertificateHash: r.CertificateHash, Signature: r.Signature,
 	}
 }
@@ -133,9 +136,31 @@ func decodeRecord(r *Record) *swim.Record {
 	}
 	return &swim.Record{
 		ID: r.GetId(), Directory: string(r.GetDirectory()), Name: r.GetName(), Generation: r.GetGeneration(), Incarnation: r.GetIncarnation(),
-		Address: r.GetAddress(), GossipAddress: r.GetGossipAddress(), Tags: r.GetTags(), Left: r.GetLeft(),
+		Address: r.GetAddress(), GossipAddress: r.GetGossipAddress(), Tags: decodeTags(r.GetTags()), Left: r.GetLeft(),
 		CertificateHash: r.GetCertificateHash(), Signature: r.GetSignature(),
 	}
+}
+
+func encodeTags(tags map[string]string) []*Tag {
+	if len(tags) == 0 {
+		return nil
+	}
+	out := make([]*Tag, 0, len(tags))
+	for _, k := range slices.Sorted(maps.Keys(tags)) {
+		out = append(out, &Tag{Key: k, Value: tags[k]})
+	}
+	return out
+}
+
+func decodeTags(tags []*Tag) map[string]string {
+	if len(tags) == 0 {
+		return nil
+	}
+	out := make(map[string]string, len(tags))
+	for _, t := range tags {
+		out[t.GetKey()] = t.GetValue()
+	}
+	return out
 }
 
 func encodeUpdates(updates []swim.Update) []*Update {

@@ -1,9 +1,11 @@
 package swimactor
 
 import (
+	"math/rand/v2"
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
@@ -92,7 +94,8 @@ func TestSizeEstimateHolds(t *testing.T) {
 	})
 }
 
-func FuzzDecode(f *testing.F) {
+// Whatever bytes come as a message, and from whomever, the core takes them without a panic.
+func FuzzReceive(f *testing.F) {
 	f.Add([]byte{})
 	for _, msg := range []swim.Message{
 		&swim.Ping{Seq: 1, Target: 2, Updates: []swim.Update{{ID: 3, State: swim.Suspect, Accusers: []uint64{4}}}},
@@ -104,10 +107,34 @@ func FuzzDecode(f *testing.F) {
 		}
 		f.Add(data)
 	}
-	f.Fuzz(func(_ *testing.T, data []byte) {
+	cfg, err := testConfig(1).complete()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
 		var wire Message
-		if proto.Unmarshal(data, &wire) == nil {
-			_ = decode(&wire)
+		if proto.Unmarshal(data, &wire) != nil {
+			return
 		}
+		msg := decode(&wire)
+		if msg == nil {
+			return
+		}
+		core, err := swim.New(cfg.Protocol, cfg.record(), rand.New(rand.NewPCG(1, 1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		core.Start(0)
+		now := time.Duration(0)
+		for _, from := range []uint64{0, 1, 2, 3} {
+			core.Receive(now, swim.Peer{ID: from, Address: "peer:1"}, msg)
+			now += time.Second
+			for _, s := range core.Tick(now).Sends {
+				if encode(s.Message).Body == nil {
+					t.Errorf("%T has no encoding", s.Message)
+				}
+			}
+		}
+		_ = core.Members()
 	})
 }

@@ -3,6 +3,7 @@ package swimactor
 import (
 	"container/heap"
 	"fmt"
+	"hash/fnv"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -26,6 +27,7 @@ type world struct {
 	cut    func(from, to *worldNode) bool
 	sent   map[actors.Class]int
 	bytes  int // the largest datagram
+	trace  uint64
 }
 
 type worldNode struct {
@@ -66,6 +68,13 @@ func (h *agenda) Pop() any {
 
 func newWorld(t testing.TB) *world {
 	return &world{t: t, nodes: make(map[string]*worldNode), rng: rand.New(rand.NewPCG(1, 2)), sent: make(map[actors.Class]int)}
+}
+
+// note adds to the trace of the run.
+func (w *world) note(what ...any) {
+	h := fnv.New64a()
+	_, _ = fmt.Fprint(h, w.trace, w.now, what)
+	w.trace = h.Sum64()
 }
 
 func (w *world) after(d time.Duration, do func()) *entry {
@@ -180,6 +189,7 @@ func (p *wireProcess) SendClass(class actors.Class, pid *actor.PID, envelope *ac
 		w.t.Error(err)
 	}
 	w.sent[class]++
+	w.note(p.from.cfg.NodeID, pid.Address, class.String(), data)
 	if class == actors.Datagram {
 		w.bytes = max(w.bytes, len(data))
 		if w.rng.Float64() < w.loss {

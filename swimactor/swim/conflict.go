@@ -5,6 +5,10 @@ import "time"
 // contestsMax bounds the node ids that are looked into at the same time.
 const contestsMax = 64
 
+// contestants is about how many members of a cluster look into a claim that
+// they heard from a third: a holder is not pinged by thousands at once.
+const contestants = 8
+
 // contest is the question whether the holder of a node id still answers, asked
 // because another directory claims the id.
 type contest struct {
@@ -30,6 +34,9 @@ func (c *Core) contest(now time.Duration, from Peer, m *member, u *Update) bool 
 		return c.replace(now, from, m, u)
 	}
 	if _, running := c.contests[u.ID]; running || len(c.contests) >= contestsMax || c.leave != nil {
+		return false
+	}
+	if from.ID != u.ID && c.rng.IntN(c.liveCount()) >= contestants {
 		return false
 	}
 	ct := &contest{claim: claim}

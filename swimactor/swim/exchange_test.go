@@ -119,6 +119,29 @@ func TestReplacementIsBelievedAtOnce(t *testing.T) {
 	}
 }
 
+func TestFewLookIntoAClaimHeardFromAThird(t *testing.T) {
+	s := newSubject(t, DefaultLAN())
+	for id := uint64(2); id < 402; id++ {
+		s.gossip(2, aliveUpdate(id, 1, 0))
+	}
+	pinged := 0
+	for id := uint64(100); id < 150; id++ {
+		u := aliveUpdate(id, 2, 0)
+		u.Record.Directory = "claimant"
+		if pings, _ := find[*Ping](s.gossip(2, u)); len(pings) > 0 {
+			pinged++
+		}
+	}
+	if pinged > 5 {
+		t.Errorf("1 of 401 members looked into %d of 50 claims", pinged)
+	}
+	claim := record(200)
+	claim.Directory, claim.Generation = "claimant", 2
+	if pings, _ := find[*Ping](s.hear(200, &SyncRequest{Join: true, Self: &claim})); len(pings) != 2 {
+		t.Error("who hears it from the claimant looks into it always")
+	}
+}
+
 func TestOlderGenerationOfAnotherDirectoryIsTold(t *testing.T) {
 	s := newSubject(t, DefaultLAN(), 3)
 	s.gossip(3, aliveUpdate(2, 5, 0))
