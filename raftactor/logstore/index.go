@@ -122,6 +122,9 @@ func (x *index) applyState(g *boltGroup, o *op) {
 }
 
 func (x *index) truncate(g *boltGroup, first uint64) {
+	if n := len(g.runs); n == 0 || g.runs[n-1].end() <= first {
+		return
+	}
 	n := sort.Search(len(g.runs), func(i int) bool { return g.runs[i].first >= first })
 	x.dropRuns(g, n, len(g.runs))
 	if n > 0 && g.runs[n-1].end() > first {

@@ -84,6 +84,9 @@ func (p *position) apply(o *op) {
 
 // truncate drops the entries from index on.
 func (p *position) truncate(index uint64) {
+	if index > p.last {
+		return
+	}
 	n := sort.Search(len(p.terms), func(i int) bool { return p.terms[i].first >= index })
 	p.terms = p.terms[:n]
 	p.last = index - 1
