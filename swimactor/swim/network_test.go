@@ -237,11 +237,8 @@ func (nd *node) resume() {
 
 func (n *network) carry(from *node, s Send) {
 	n.note("%d>%s %v %T", from.id, s.To.Address, s.Path, s.Message)
-	var to *node
-	for _, id := range []uint64{s.To.ID} {
-		to = n.nodes[id]
-	}
-	if s.To.ID == 0 || to == nil || to.core.Self().Record.Address != s.To.Address {
+	to := n.nodes[s.To.ID]
+	if to == nil || to.core.Self().Record.Address != s.To.Address {
 		to = n.lookup(s.To.Address)
 	}
 	if s.Path == Datagram {
