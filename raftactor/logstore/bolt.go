@@ -111,6 +111,7 @@ func openLocked(dir string, opts BoltOptions) (*bolt, error) {
 		wake: make(chan struct{}, 1), done: make(chan struct{})}
 	s.identity.Generation = max(s.identity.Generation+1, opts.NowMs)
 	if err := guard(func() error { return s.openDB(path) }); err != nil {
+		_ = s.w.space.close()
 		if s.db != nil {
 			_ = s.db.Close()
 		}
@@ -169,7 +170,14 @@ func createBolt(dir string, opts BoltOptions) error {
 	if err := os.Rename(temp, filepath.Join(dir, DatabaseFile)); err != nil {
 		return err
 	}
-	return syncDir(dir)
+	if err := syncDir(dir); err != nil {
+		return err
+	}
+	// The directory may be new itself; one above it that can't be read is its operator's.
+	if err := syncDir(filepath.Dir(filepath.Clean(dir))); err != nil && !errors.Is(err, os.ErrPermission) {
+		return err
+	}
+	return nil
 }
 
 // guard turns a panic of bbolt, or a fault in its memory map, into damage.
