@@ -42,6 +42,7 @@ type Config struct {
 	bulkRate      int
 	connAge       time.Duration
 	classes       classes
+	listen        func(*net.UDPAddr) (net.PacketConn, error) // a UDP socket where nil
 }
 
 type hostPort struct {

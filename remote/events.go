@@ -41,8 +41,9 @@ type (
 
 	// cameIn hands an accepted connection with a valid Hello to its session.
 	cameIn struct {
-		conn Conn
-		info *actors.PeerInfo
+		conn   Conn
+		info   *actors.PeerInfo
+		limits *FrameLimits
 	}
 	// resolve is a question for who lives at a session's address.
 	resolve struct {

@@ -117,3 +117,18 @@ func (c *core) logRefusal(node uint64, remote string, err *CloseError) {
 }
 
 func nodeName(node uint64) string { return fmt.Sprintf("node %d", node) }
+
+// announced returns the largest frame of a class that both nodes take.
+func announced(class actors.Class, limits *FrameLimits) int {
+	theirs := limits.GetStreamFrameBytesMax()
+	switch class {
+	case actors.Bulk:
+		theirs = limits.GetBulkFrameBytesMax()
+	case actors.Datagram:
+		theirs = limits.GetDatagramBytesMax()
+	}
+	if own := FrameLimit(class); theirs == 0 || int64(theirs) > int64(own) {
+		return own
+	}
+	return int(theirs)
+}

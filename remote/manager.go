@@ -227,7 +227,7 @@ func (m *manager) onGreeting(ctx actor.Context, msg *greeted) {
 }
 
 func (m *manager) onHello(ctx actor.Context, c *managedConn, b []byte) {
-	info, refusal := m.readHello(c.conn, b)
+	hello, info, refusal := m.readHello(c.conn, b)
 	if refusal == nil && !m.core.isSelf(info) {
 		if c.peer = m.core.peers.get(info.Address); c.peer == nil {
 			refusal = &CloseError{Code: CodeLimit, Reason: errPeerLimit.Error()}
@@ -244,15 +244,16 @@ func (m *manager) onHello(ctx actor.Context, c *managedConn, b []byte) {
 		return
 	}
 	c.peer = c.peer.final()
-	m.toSession(ctx, c.peer, &cameIn{c.conn, info})
+	m.toSession(ctx, c.peer, &cameIn{c.conn, info, hello.GetLimits()})
 }
 
-func (m *manager) readHello(conn Conn, b []byte) (*actors.PeerInfo, *CloseError) {
+func (m *manager) readHello(conn Conn, b []byte) (*Hello, *actors.PeerInfo, *CloseError) {
 	greeting, err := decodeGreeting(b)
 	if err != nil {
-		return nil, closeErrorOf(err)
+		return nil, nil, closeErrorOf(err)
 	}
-	return m.core.checkHello(greeting.GetHello(), conn.NodeID())
+	info, refusal := m.core.checkHello(greeting.GetHello(), conn.NodeID())
+	return greeting.GetHello(), info, refusal
 }
 
 func (m *manager) onResolve(ctx actor.Context, msg *actors.Resolve) {

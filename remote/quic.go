@@ -55,6 +55,7 @@ type quicTransport struct {
 	gossip   *hostPort
 	dev      bool
 	resolver Resolver
+	listen   func(*net.UDPAddr) (net.PacketConn, error)
 	source   TLS
 	domain   string
 	resetKey *[32]byte
@@ -74,7 +75,7 @@ type quicTransport struct {
 }
 
 type quicSocket struct {
-	udp       *net.UDPConn
+	packets   net.PacketConn
 	transport *quic.Transport
 	listener  *quic.Listener
 }
@@ -88,6 +89,9 @@ func newQUIC(cfg *Config, _ *core, source TLS, domain string) Transport {
 		t.resolver = func(ctx context.Context, host string) ([]netip.Addr, error) {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 		}
+	}
+	if t.listen = cfg.listen; t.listen == nil {
+		t.listen = func(address *net.UDPAddr) (net.PacketConn, error) { return net.ListenUDP("udp", address) }
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	return t
@@ -122,7 +126,7 @@ func (t *quicTransport) gossipHost() string {
 
 // bound spells a socket's address with the host that was configured.
 func (t *quicTransport) bound(s *quicSocket, host string) string {
-	return net.JoinHostPort(host, strconv.Itoa(s.udp.LocalAddr().(*net.UDPAddr).Port))
+	return net.JoinHostPort(host, strconv.Itoa(s.packets.LocalAddr().(*net.UDPAddr).Port))
 }
 
 func (t *quicTransport) open(host string, port int) (*quicSocket, error) {
@@ -136,12 +140,12 @@ func (t *quicTransport) open(host string, port int) (*quicSocket, error) {
 		}
 		address = net.UDPAddrFromAddrPort(netip.AddrPortFrom(addrs[0], uint16(port)))
 	}
-	udp, err := net.ListenUDP("udp", address)
+	packets, err := t.listen(address)
 	if err != nil {
 		return nil, err
 	}
-	s := &quicSocket{udp: udp, transport: &quic.Transport{
-		Conn: udp, ConnContext: t.onHandshake,
+	s := &quicSocket{packets: packets, transport: &quic.Transport{
+		Conn: packets, ConnContext: t.onHandshake,
 		VerifySourceAddress: func(net.Addr) bool { return t.handshakes.Load() > handshakesRetried },
 	}}
 	if t.resetKey != nil {
@@ -160,7 +164,7 @@ func (s *quicSocket) close() {
 		_ = s.listener.Close()
 	}
 	_ = s.transport.Close()
-	_ = s.udp.Close()
+	_ = s.packets.Close()
 }
 
 // handshakeKey marks a connection whose handshake is counted.

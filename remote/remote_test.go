@@ -63,13 +63,18 @@ func startNode(t testing.TB, node uint64, opts ...ConfigOption) *testNode {
 
 func startNodeOn(t testing.TB, port int, node uint64, opts ...ConfigOption) *testNode {
 	t.Helper()
+	return startNodeAt(t, "127.0.0.1", port, node, opts...)
+}
+
+func startNodeAt(t testing.TB, host string, port int, node uint64, opts ...ConfigOption) *testNode {
+	t.Helper()
 	core, logs := observer.New(zapcore.InfoLevel)
 	sys := live.NewSystem(actors.WithLogger(zap.New(core)))
 	all := append([]ConfigOption{
 		WithTrustDomain("test"), WithTLS(testTLS(t, testCA, node)), WithIdentity(testIdentity(node)),
 	}, opts...)
 	n := &testNode{ActorSystem: sys.ActorSystem, logs: logs}
-	n.remote = NewRemote(n.ActorSystem, Configure("127.0.0.1", port, all...))
+	n.remote = NewRemote(n.ActorSystem, Configure(host, port, all...))
 	if err := n.remote.Start(); err != nil {
 		t.Fatal(err)
 	}

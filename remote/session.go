@@ -21,6 +21,8 @@ const (
 	// A peer that never answered, and that nobody sent to during as many attempts, is forgotten.
 	lonelyNeverUp = 12
 	lonelyOnceUp  = 120
+	// A peer that the membership called dead keeps its gossip address for as long as the membership remembers it.
+	deadKept = 25 * time.Hour
 )
 
 // session is the actor remote/<address>: it dials the peer, says Hello, moves queues onto connections and off them,
@@ -32,6 +34,7 @@ type session struct {
 	rand *rand.Rand
 
 	info   *actors.PeerInfo // the last Hello, from either direction
+	limits *FrameLimits     // what the peer takes, from the same Hello
 	up     *actors.PeerInfo // as reported; nil while down
 	ever   bool
 	dead   bool   // the membership said so
@@ -235,6 +238,10 @@ func (s *session) onTimer(msg *lineTimer) {
 		return
 	}
 	switch l.phase {
+	case phaseIdle:
+		if s.dead && s.up == nil && s.inbound[KindMain].conn == nil {
+			s.tell(&forgotten{s.peer})
+		}
 	case phaseGreeting:
 		l.conn.Close(CodeTimeout, "no answer to Hello within "+greetDeadline.String())
 	case phaseFinishing:
@@ -284,6 +291,7 @@ func (s *session) mainFailed(ctx actor.Context, l *line, err error) {
 	}
 	if s.dead || s.draining {
 		s.settle(l, phaseIdle)
+		s.after(l, deadKept)
 		return
 	}
 	if s.forget() {
@@ -439,8 +447,9 @@ func (s *session) onVerdict(msg *verdict) {
 	if s.up != nil {
 		return
 	}
-	if l := &s.lines[KindMain]; l.phase == phaseWaiting {
+	if l := &s.lines[KindMain]; l.phase == phaseWaiting || l.phase == phaseIdle {
 		s.settle(l, phaseIdle)
+		s.after(l, deadKept)
 	}
 	s.core.giveUp(s.peer, "the membership says that the peer is dead")
 	s.core.failRequests(s.peer)

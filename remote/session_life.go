@@ -125,6 +125,7 @@ func (s *session) onAck(ctx actor.Context, l *line, ack *HelloAck) {
 		return
 	}
 	s.learn(info)
+	s.limits = ack.GetHello().GetLimits()
 	s.settle(l, phaseUp)
 	l.failures = 0
 	switch l.kind {
@@ -252,7 +253,7 @@ func (s *session) carry(l *line) {
 }
 
 func (s *session) drainOf(class actors.Class) *drain {
-	return s.peer.out[class].attach(newEncoder(s.core.self.Load().Address, FrameLimit(class), class != actors.Datagram))
+	return s.peer.out[class].attach(newEncoder(s.core.self.Load().Address, announced(class, s.limits), class != actors.Datagram))
 }
 
 func (s *session) inboxes(info *actors.PeerInfo) func(actors.Class) Inbox {
@@ -274,6 +275,7 @@ func (s *session) onCameIn(ctx actor.Context, msg *cameIn) {
 		return
 	}
 	s.learn(msg.info)
+	s.limits = msg.limits
 	kind := msg.conn.Kind()
 	in := &s.inbound[kind]
 	switch {
@@ -326,32 +328,6 @@ func (s *session) admit(in *inbound, conn Conn, info *actors.PeerInfo) {
 	}
 }
 
-// bindDatagram picks the connection that datagrams leave by: where both nodes dialed, the one of the lower node id.
-func (s *session) bindDatagram() {
-	own, theirs := s.lines[KindDatagram], s.inbound[KindDatagram].conn
-	var chosen Conn
-	switch {
-	case own.phase == phaseUp && theirs != nil:
-		chosen = theirs
-		if s.core.self.Load().NodeID < s.info.NodeID {
-			chosen = own.conn
-		} else {
-			own.conn.Close(CodeSuperseded, "the datagram connection of the lower node id is used")
-		}
-	case own.phase == phaseUp:
-		chosen = own.conn
-	default:
-		chosen = theirs
-	}
-	if chosen == s.datagram {
-		return
-	}
-	s.datagram = chosen
-	if chosen != nil {
-		chosen.Send(actors.Datagram, s.drainOf(actors.Datagram))
-	}
-}
-
 func (s *session) onClosed(ctx actor.Context, msg *closed) {
 	if l := s.lineWith(msg.conn); l != nil {
 		s.onLineClosed(ctx, l, msg.err)
@@ -370,19 +346,6 @@ func (s *session) onClosed(ctx actor.Context, msg *closed) {
 		s.reportDrained()
 	case in.next != nil && in.next.ID() == msg.conn.ID():
 		in.next, in.nextInfo = nil, nil
-	}
-}
-
-func (s *session) datagramLost(conn Conn) {
-	if s.datagram == nil || s.datagram.ID() != conn.ID() {
-		return
-	}
-	s.datagram = nil
-	s.bindDatagram()
-	if s.datagram == nil {
-		o := s.peer.out[actors.Datagram]
-		s.core.drop(s.peer, actors.Datagram, "the datagram connection was lost")
-		o.detach(true)
 	}
 }
 

@@ -354,11 +354,18 @@ func TestVerdict(t *testing.T) {
 	if a.transport.dials != dials {
 		t.Fatal("a dead peer is dialed")
 	}
-	w.start("b:1", worldIdentity(2, 2))
+	b = w.start("b:1", worldIdentity(2, 2))
 	a.Root.Send(a.remote.manager, &actors.PeerVerdict{NodeID: 2, Address: "b:1", Alive: true})
 	w.runFor(time.Second)
 	if a.transport.dials != dials+1 {
 		t.Fatalf("dialed %d times after it came back", a.transport.dials-dials)
+	}
+	b.crash()
+	w.runFor(time.Minute)
+	a.Root.Send(a.remote.manager, &actors.PeerVerdict{NodeID: 2, Address: "b:1"})
+	w.runFor(deadKept + time.Minute)
+	if a.remote.core.peers.find("b:1") != nil {
+		t.Fatal("a dead peer is kept for ever")
 	}
 }
 

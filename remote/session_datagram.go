@@ -1,0 +1,42 @@
+package remote
+
+import "github.com/hupe1980/rivven-cluster/actors"
+
+// bindDatagram picks the connection that datagrams leave by: where both nodes dialed, the one of the lower node id.
+func (s *session) bindDatagram() {
+	own, theirs := s.lines[KindDatagram], s.inbound[KindDatagram].conn
+	var chosen Conn
+	switch {
+	case own.phase == phaseUp && theirs != nil:
+		chosen = theirs
+		if s.core.self.Load().NodeID < s.info.NodeID {
+			chosen = own.conn
+		} else {
+			own.conn.Close(CodeSuperseded, "the datagram connection of the lower node id is used")
+		}
+	case own.phase == phaseUp:
+		chosen = own.conn
+	default:
+		chosen = theirs
+	}
+	if chosen == s.datagram {
+		return
+	}
+	s.datagram = chosen
+	if chosen != nil {
+		chosen.Send(actors.Datagram, s.drainOf(actors.Datagram))
+	}
+}
+
+func (s *session) datagramLost(conn Conn) {
+	if s.datagram == nil || s.datagram.ID() != conn.ID() {
+		return
+	}
+	s.datagram = nil
+	s.bindDatagram()
+	if s.datagram == nil {
+		o := s.peer.out[actors.Datagram]
+		s.core.drop(s.peer, actors.Datagram, "the datagram connection was lost")
+		o.detach(true)
+	}
+}
