@@ -56,6 +56,9 @@ func (g *gate) hold(message any, system bool) bool {
 }
 
 func (g *gate) RegisterHandlers(invoker actor.MessageInvoker, dispatcher actor.Dispatcher) {
+	if context, ok := invoker.(invokerContext); ok {
+		invoker = &closing{invokerContext: context}
+	}
 	g.inner.RegisterHandlers(invoker, dispatcher)
 }
 
@@ -80,4 +83,39 @@ func (g *gate) UserMessageCount() int {
 	held := len(g.held)
 	g.mu.Unlock()
 	return held + g.inner.UserMessageCount()
+}
+
+type invokerContext interface {
+	actor.MessageInvoker
+	Self() *actor.PID
+	ActorSystem() *actor.ActorSystem
+}
+
+// closing shuts an actor to new work once it was told to stop. protoactor goes on delivering while the actor waits for its
+// children, and loses without a word what is queued behind the end; a child spawned by such a message is never stopped, and its
+// parent waits for ever. Here such messages are dead letters, so that whoever asked is answered, and continuations are dropped.
+type closing struct {
+	invokerContext
+	stopping bool // set and read in the actor's own turns
+}
+
+func (c *closing) InvokeSystemMessage(message any) {
+	switch message.(type) {
+	case *actor.Stop:
+		c.stopping = true
+	case *actor.Started, *actor.Restart, *actor.Watch, *actor.Unwatch, *actor.Terminated, *actor.Failure:
+	default:
+		if c.stopping {
+			return
+		}
+	}
+	c.invokerContext.InvokeSystemMessage(message)
+}
+
+func (c *closing) InvokeUserMessage(message any) {
+	if c.stopping {
+		c.ActorSystem().DeadLetter.SendUserMessage(c.Self(), message)
+		return
+	}
+	c.invokerContext.InvokeUserMessage(message)
 }

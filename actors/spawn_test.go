@@ -178,3 +178,37 @@ func TestOwnMailboxIsKept(t *testing.T) {
 		t.Fatal("the app's own mailbox was replaced")
 	}
 }
+
+// A message that comes while an actor waits for its children spawns nothing more: whoever asked is answered by a dead letter, and
+// the actor ends.
+func TestStoppingActorTakesNoNewWork(t *testing.T) {
+	sys := newSystem(t)
+	release := make(chan struct{})
+	child := actor.PropsFromFunc(func(c actor.Context) {
+		if _, ok := c.Message().(*actor.Stopping); ok {
+			<-release
+		}
+	})
+	stopping := make(chan struct{})
+	parent := sys.Root.Spawn(actor.PropsFromFunc(func(c actor.Context) {
+		switch m := c.Message().(type) {
+		case *actor.Started:
+			c.Spawn(child)
+		case *actor.Stopping:
+			close(stopping)
+		case string:
+			c.Spawn(actor.PropsFromFunc(func(actor.Context) {}))
+			c.Respond(m)
+		}
+	}))
+	end := sys.Root.StopFuture(parent)
+	<-stopping
+	late := sys.Root.RequestFuture(parent, "one more child", -1)
+	if _, err := late.Result(); err != actor.ErrDeadLetter { //nolint:errorlint // protoactor returns it bare
+		t.Fatalf("late message: %v", err)
+	}
+	close(release)
+	if err := end.Wait(); err != nil {
+		t.Fatalf("the actor never ends: %v", err)
+	}
+}

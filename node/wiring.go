@@ -149,11 +149,8 @@ func (r *root) spawnBootstrap(ctx actor.Context) error {
 
 func (r *root) spawnSwim(ctx actor.Context) error {
 	cfg, id := r.node.cfg, r.identity
-	protocol := swim.DefaultLAN()
-	protocol.ProtocolPeriod, protocol.SuspectTimeout = cfg.Gossip.ProtocolPeriod, cfg.Gossip.SuspectTimeout
-	// A shorter period leaves helpers and gossip the same share of it.
-	protocol.ProbeTimeout = min(protocol.ProbeTimeout, protocol.ProtocolPeriod/2)
-	protocol.GossipInterval = min(protocol.GossipInterval, protocol.ProtocolPeriod/5)
+	protocol := swim.DefaultLAN().WithProtocolPeriod(cfg.Gossip.ProtocolPeriod)
+	protocol.SuspectTimeout = cfg.Gossip.SuspectTimeout
 	tags := make(map[string]string, len(cfg.Tags)+1)
 	for k, v := range cfg.Tags {
 		tags[k] = v
@@ -174,9 +171,9 @@ func (r *root) spawnSwim(ctx actor.Context) error {
 }
 
 func (r *root) spawnGroup(ctx actor.Context) error {
-	cfg, id := r.node.cfg, r.storage.Store.Identity()
+	cfg := r.node.cfg
 	props, err := raftactor.Props(raftactor.Config{
-		Group: r.node.opts.group, NodeID: cfg.ID, Replica: actors.ReplicaID(id.DirectoryID),
+		Group: r.node.opts.group, NodeID: cfg.ID, Replica: actors.ReplicaID(r.identity.DirectoryID),
 		ElectionTimeoutMin: cfg.Raft.ElectionTimeoutMin, ElectionTimeoutMax: cfg.Raft.ElectionTimeoutMax,
 		HeartbeatInterval: cfg.Raft.Heartbeat, SnapshotThreshold: cfg.Raft.SnapshotThreshold,
 		Machine: r.node.opts.machine, Store: r.node.Store(), Membership: r.membership(), Ticks: r.pid(actors.NameTicks),
