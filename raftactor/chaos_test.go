@@ -2,6 +2,7 @@ package raftactor
 
 import (
 	"fmt"
+	"hash/fnv"
 	"os"
 	"strconv"
 	"testing"
@@ -53,7 +54,6 @@ type client struct {
 	id, n   int
 	history *[]porcupine.Operation
 	stop    bool
-	session uint64
 }
 
 func (c *client) next() {
@@ -179,5 +179,39 @@ func chaos(t *testing.T, seed uint64) {
 	}
 	if res := porcupine.CheckOperationsTimeout(register, history, 20*time.Second); res == porcupine.Illegal {
 		t.Fatalf("seed %d: not linearizable, %d operations", seed, len(history))
+	}
+}
+
+// The same seed gives the same run, message by message.
+func TestSimSameSeedSameRun(t *testing.T) {
+	trace := func() (uint64, int) {
+		sum, n := fnv.New64a(), 0
+		t.Run("run", func(t *testing.T) {
+			w := cluster(t, 77, 3, small)
+			w.filter = func(from, to int, m proto.Message) bool {
+				data, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+				if err != nil {
+					t.Fatal(err)
+				}
+				n++
+				fmt.Fprintf(sum, "%d %d %d %T %x\n", w.now, from, to, m, data)
+				_, step := m.(*Step)
+				return !step || w.rng.IntN(50) > 0
+			}
+			for round := range 10 {
+				w.leader().set("a", fmt.Sprint(round))
+				w.followers()[0].set("b", fmt.Sprint(round))
+				n := w.nodes[w.rng.IntN(3)]
+				n.crash()
+				w.run(300 * time.Millisecond)
+				n.start(nil, small)
+			}
+		})
+		return sum.Sum64(), n
+	}
+	first, n := trace()
+	second, m := trace()
+	if first != second || n != m || n < 100 {
+		t.Fatalf("%d messages with hash %x, then %d with %x", n, first, m, second)
 	}
 }

@@ -110,3 +110,51 @@ func TestQueryFromAFollowerSeesWhatWasAcknowledgedBefore(t *testing.T) {
 		t.Fatalf("query after healing: %v %v", v, err)
 	}
 }
+
+func TestReadIndexCoversWhatWasAcknowledged(t *testing.T) {
+	w := cluster(t, 4, 3)
+	for i := range 10 {
+		res, err := consensus.Reply[*consensus.Proposed](w.leader().insist(consensus.NewPropose(text("set a %d", i))), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range w.nodes {
+			read, err := consensus.Reply[*consensus.ReadIndexed](n.await(&consensus.ReadIndex{}), nil)
+			if err != nil || read.GetIndex() < res.GetIndex() {
+				t.Fatalf("node %d: %v %v, acknowledged was %d", n.id, read, err, res.GetIndex())
+			}
+		}
+	}
+}
+
+func TestProposalsWaitForAnElectionAndForATransfer(t *testing.T) {
+	w := cluster(t, 5, 3)
+	old := w.leader()
+	followers := w.followers()
+	old.crash()
+	w.until("a follower without a leader", 2*time.Second, func() bool { return followers[0].status().GetLeader() == nil })
+	if _, ok := followers[0].propose("set a 1").(*consensus.Proposed); !ok {
+		t.Fatal("a proposal during the election failed")
+	}
+	old.start(nil)
+	w.followers()
+	w.agree(w.nodes...)
+	leader := w.leader()
+	moved := leader.ask(&consensus.TransferLeadership{})
+	during := leader.ask(consensus.NewPropose(text("set a 2")))
+	w.until("both answers", 2*time.Second, func() bool { return moved.got != nil && during.got != nil })
+	if _, ok := during.got.(*consensus.Proposed); !ok {
+		t.Fatalf("a proposal during the transfer: %v", during.got)
+	}
+	for _, n := range w.nodes {
+		if n != leader && n.sys != nil {
+			w.isolate(n)
+		}
+	}
+	w.run(time.Second)
+	at := w.now
+	code(t, leader.propose("set a 3"), consensus.ErrNotLeader)
+	if took := w.now - at; took < 500*time.Millisecond || took > time.Second {
+		t.Fatalf("gave up after %v", took)
+	}
+}

@@ -35,9 +35,7 @@ func (g *group) leadershipChanged(ctx actor.Context) {
 	}
 	g.events.publish(ctx, g.leaderChanged())
 	g.transferDone(ctx)
-	if now.leader != raft.None {
-		g.proposals.resume(ctx, g)
-	}
+	g.proposals.resume(ctx, g)
 	g.reads.leaderChanged()
 	if g.reads.waiting() {
 		g.wake(ctx)

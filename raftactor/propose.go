@@ -96,10 +96,7 @@ func (ps *proposals) flush(ctx actor.Context, g *group) {
 		leaderless := g.node.BasicStatus().Lead == raft.None
 		for _, p := range burst {
 			if leaderless && !p.hopped {
-				if p.deadline == 0 {
-					p.deadline = g.ticks + uint64(parkedFor*g.cfg.electionTicks())
-				}
-				ps.parked = append(ps.parked, p)
+				ps.park(g, p)
 				continue
 			}
 			g.forward(ctx, p.request, p.hopped, p.forward)
@@ -121,9 +118,20 @@ func (ps *proposals) flush(ctx actor.Context, g *group) {
 	}
 }
 
-// resume takes up what waited for a leader.
+// park lets a proposal wait for the next leader.
+func (ps *proposals) park(g *group, p *proposal) {
+	if p.deadline == 0 {
+		p.deadline = g.ticks + uint64(parkedFor*g.cfg.electionTicks())
+	}
+	ps.parked = append(ps.parked, p)
+}
+
+// resume takes up what waited, once there is a leader who isn't about to hand over.
 func (ps *proposals) resume(ctx actor.Context, g *group) {
-	if len(ps.parked) > 0 {
+	if len(ps.parked) == 0 {
+		return
+	}
+	if st := g.node.BasicStatus(); st.Lead != raft.None && st.LeadTransferee == raft.None {
 		ps.burst = append(ps.parked, ps.burst...)
 		ps.parked = nil
 		g.wake(ctx)
@@ -132,6 +140,7 @@ func (ps *proposals) resume(ctx actor.Context, g *group) {
 
 // expire gives up on a leader.
 func (ps *proposals) expire(ctx actor.Context, g *group) {
+	ps.resume(ctx, g)
 	for len(ps.parked) > 0 && ps.parked[0].deadline <= g.ticks {
 		g.fail(ctx, ps.parked[0].from, consensus.Code_CODE_NOT_LEADER, "group %s has no leader", g.cfg.Group)
 		ps.parked = ps.parked[1:]
@@ -159,8 +168,8 @@ func (ps *proposals) step(ctx actor.Context, g *group, some []*proposal) {
 		for _, p := range some {
 			ps.step(ctx, g, []*proposal{p})
 		}
-	case g.node.BasicStatus().LeadTransferee != 0:
-		g.fail(ctx, some[0].from, consensus.Code_CODE_DROPPED, "leadership is being transferred: try again")
+	case g.node.BasicStatus().LeadTransferee != raft.None:
+		ps.park(g, some[0])
 	case g.leads():
 		g.meter.busy.Add(1)
 		g.fail(ctx, some[0].from, consensus.Code_CODE_BUSY, "%d bytes of proposals wait for a quorum", g.cfg.MaxUncommittedSize)

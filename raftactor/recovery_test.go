@@ -421,3 +421,73 @@ func TestMembershipMovesTheAddress(t *testing.T) {
 	w.until("the moved replica to follow", 5*time.Second, func() bool { return moved.status().GetApplied() == w.leader().status().GetApplied() })
 	moved.set("a", "2")
 }
+
+// damaged says that the disk lies about the log.
+type damaged struct {
+	logstore.Store
+	on bool
+}
+
+func (d *damaged) Entries(group string, lo, hi, most uint64) ([]*raftpb.Entry, error) {
+	if d.on {
+		return nil, &logstore.DamageError{Group: group, Index: lo, Detail: "checksum"}
+	}
+	return d.Store.Entries(group, lo, hi, most)
+}
+
+func TestDamagedLogHaltsTheReplicaAndNamesTheIndex(t *testing.T) {
+	w := cluster(t, 27, 3)
+	leader, lag := w.leader(), w.followers()[0]
+	d := &damaged{Store: leader.store.Store}
+	leader.store.Store = d
+	w.isolate(lag)
+	for i := range 5 {
+		leader.set("a", fmt.Sprint(i))
+	}
+	d.on = true
+	w.heal()
+	w.until("halt", 5*time.Second, func() bool { return strings.Contains(leader.status().GetHalted(), "damage at index") })
+	if n := leader.metrics.of("rivven_actor_failures_total"); n != 0 {
+		t.Fatalf("%d panics", n)
+	}
+	next := w.leaderBeside(leader)
+	next.set("a", "after")
+}
+
+// leaderBeside returns who leads in that node's place.
+func (w *world) leaderBeside(gone *node) *node {
+	var next *node
+	w.until("another leader", 5*time.Second, func() bool {
+		for _, n := range w.nodes {
+			if n != gone && n.sys != nil && n.status().GetRole() == consensus.Role_ROLE_LEADER {
+				next = n
+			}
+		}
+		return next != nil
+	})
+	return next
+}
+
+func TestLeaderCrashInTheMiddleOfAJointChange(t *testing.T) {
+	for seed := range uint64(10) {
+		w := cluster(t, 200+seed, 3)
+		fourth := w.newNode()
+		fourth.start(nil)
+		leader, out := w.leader(), w.followers()[0]
+		leader.insist(&consensus.ChangeMembership{Changes: []*consensus.Change{{Kind: consensus.ChangeKind_CHANGE_KIND_ADD_LEARNER, Peer: fourth.peer().wire()}}})
+		w.until("the learner to catch up", 5*time.Second, func() bool { return fourth.status().GetApplied() == leader.status().GetApplied() })
+		leader.ask(&consensus.ChangeMembership{Changes: []*consensus.Change{
+			{Kind: consensus.ChangeKind_CHANGE_KIND_PROMOTE, Peer: fourth.peer().wire()},
+			{Kind: consensus.ChangeKind_CHANGE_KIND_REMOVE, Peer: out.peer().wire()}}})
+		w.run(time.Duration(w.rng.Int64N(int64(3 * time.Millisecond))))
+		leader.crash()
+		w.run(time.Second)
+		leader.start(nil)
+		next := w.leader()
+		next.set("a", "1")
+		w.until("a plain configuration", 10*time.Second, func() bool {
+			return len(w.leader().status().GetVoters()) == 3
+		})
+		w.leader().set("a", "2")
+	}
+}

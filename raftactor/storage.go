@@ -51,10 +51,17 @@ func (s *storage) Term(index uint64) (uint64, error) {
 	return term, s.check(err)
 }
 
+// check gives RawNode its own errors, which it compares by identity, and keeps what it must not paper over.
 func (s *storage) check(err error) error {
-	if err != nil && !errors.Is(err, raft.ErrCompacted) && !errors.Is(err, raft.ErrUnavailable) {
-		s.failed = err
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, logstore.ErrCompacted):
+		return raft.ErrCompacted
+	case errors.Is(err, logstore.ErrUnavailable):
+		return raft.ErrUnavailable
 	}
+	s.failed = err
 	return err
 }
 
