@@ -5,8 +5,6 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
-
-	"go.etcd.io/raft/v3"
 )
 
 // TestBoltReadersSeeNothingGoMissing reads from disk while segments are rolled, carried on and dropped.
@@ -33,7 +31,7 @@ func TestBoltReadersSeeNothingGoMissing(t *testing.T) {
 				s := r.State("fast")
 				lo := s.FirstIndex + rng.Uint64N(s.LastIndex-s.FirstIndex+1)
 				entries, err := r.Entries("fast", lo, s.LastIndex+1, 4000)
-				if err != nil && !errors.Is(err, raft.ErrCompacted) {
+				if err != nil && !errors.Is(err, ErrCompacted) {
 					t.Errorf("fast from %d of [%d, %d]: %v", lo, s.FirstIndex, s.LastIndex, err)
 					return
 				}

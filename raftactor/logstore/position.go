@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"sort"
 
-	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
 )
@@ -41,9 +40,9 @@ func (p *position) state() GroupState {
 func (p *position) term(index uint64) (uint64, error) {
 	switch {
 	case index+1 < p.first:
-		return 0, raft.ErrCompacted
+		return 0, ErrCompacted
 	case index > p.last:
-		return 0, raft.ErrUnavailable
+		return 0, ErrUnavailable
 	case index+1 == p.first:
 		return p.prevTerm, nil
 	}
@@ -55,9 +54,9 @@ func (p *position) term(index uint64) (uint64, error) {
 func (p *position) check(lo, hi uint64) error {
 	switch {
 	case lo < p.first:
-		return raft.ErrCompacted
+		return ErrCompacted
 	case hi > p.last+1 || lo > hi:
-		return raft.ErrUnavailable
+		return ErrUnavailable
 	}
 	return nil
 }

@@ -83,8 +83,8 @@ type Reader interface {
 	Groups() []string
 	// State is zero for an unknown group.
 	State(group string) GroupState
-	// Entries returns [lo, hi), stopping before maxBytes but never before the first one. raft.ErrCompacted and
-	// raft.ErrUnavailable where it can't; *DamageError where the disk lies.
+	// Entries returns [lo, hi), stopping before maxBytes but never before the first one. ErrCompacted and
+	// ErrUnavailable where it can't; *DamageError where the disk lies.
 	Entries(group string, lo, hi, maxBytes uint64) ([]*raftpb.Entry, error)
 	Term(group string, index uint64) (uint64, error)
 }
@@ -108,6 +108,10 @@ type Handle struct {
 
 // Errors of a store.
 var (
+	// ErrCompacted: the log begins behind that index.
+	ErrCompacted = errors.New("entries up to here were compacted away")
+	// ErrUnavailable: the log ends before that index.
+	ErrUnavailable = errors.New("no such entry yet")
 	// ErrNoSpace: the disk is full; nothing was written, and writing may go on when there is space again.
 	ErrNoSpace = errors.New("no space left for the log")
 	// ErrBusy: too many bytes wait for the disk; nothing was written.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"testing"
 
-	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
 
@@ -187,7 +186,7 @@ func testAppend(r *rig) {
 		r.t.Fatalf("unknown group has state %+v", got)
 	}
 	_, err := r.store.Entries("g", 1, 2, 100)
-	r.wantErr(err, raft.ErrUnavailable)
+	r.wantErr(err, logstore.ErrUnavailable)
 	all := append(Entries(1, 1, 3, 20), Entries(4, 2, 4, 0)...)
 	all[1].Type, all[2].Data = raftpb.EntryType_EntryConfChangeV2.Enum(), nil
 	r.write(logstore.GroupWrite{Group: "g", Entries: all[:3]})
@@ -200,9 +199,9 @@ func testAppend(r *rig) {
 			r.t.Fatalf("term of 0: %d, %v", term, err)
 		}
 		_, err := r.store.Term("g", 8)
-		r.wantErr(err, raft.ErrUnavailable)
+		r.wantErr(err, logstore.ErrUnavailable)
 		_, err = r.store.Entries("g", 7, 9, 100)
-		r.wantErr(err, raft.ErrUnavailable)
+		r.wantErr(err, logstore.ErrUnavailable)
 	})
 }
 
@@ -242,9 +241,9 @@ func testSnapshotReplaces(r *rig) {
 				r.t.Fatalf("term at the snapshot: %d, %v", term, err)
 			}
 			_, err := r.store.Term("g", 7)
-			r.wantErr(err, raft.ErrCompacted)
+			r.wantErr(err, logstore.ErrCompacted)
 			_, err = r.store.Entries("g", 8, 9, 100)
-			r.wantErr(err, raft.ErrCompacted)
+			r.wantErr(err, logstore.ErrCompacted)
 		}
 	}
 	r.again(check(8))
@@ -290,9 +289,9 @@ func testCompact(r *rig) {
 				r.t.Fatalf("term before the first index: %v", err)
 			}
 			_, err := r.store.Term("g", at-1)
-			r.wantErr(err, raft.ErrCompacted)
+			r.wantErr(err, logstore.ErrCompacted)
 			_, err = r.store.Entries("g", at, at+1, 100)
-			r.wantErr(err, raft.ErrCompacted)
+			r.wantErr(err, logstore.ErrCompacted)
 		})
 	}
 	r.write(logstore.GroupWrite{Group: "g", Entries: Entries(20, 3, 1, 20)})
