@@ -36,6 +36,13 @@ func encodeGreeting(g *Greeting) []byte {
 	return b
 }
 
+// helloTo is what is said to whom was reached under an address.
+func (c *core) helloTo(address string) *Hello {
+	h := c.hello()
+	h.Dialed = address
+	return h
+}
+
 func helloGreeting(h *Hello) []byte {
 	return encodeGreeting(&Greeting{Body: &Greeting_Hello{Hello: h}})
 }
@@ -83,6 +90,8 @@ func (c *core) checkHello(h *Hello, certified uint64) (*actors.PeerInfo, *CloseE
 		return nil, protocolError("%v", checkAddress(h.Address))
 	case checkAddress(h.GossipAddress) != nil:
 		return nil, protocolError("%v", checkAddress(h.GossipAddress))
+	case len(h.Dialed) > addressMax:
+		return nil, protocolError("an address of %d bytes", len(h.Dialed))
 	case h.NodeId != certified:
 		return nil, &CloseError{Code: CodeIdentity, Reason: fmt.Sprintf("it says that it is node %d, and its certificate names node %d", h.NodeId, certified)}
 	}

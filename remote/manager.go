@@ -173,7 +173,7 @@ func (m *manager) onAccepted(ctx actor.Context, conn Conn) {
 
 func (m *manager) onHelloTimeout(msg *helloTimeout) {
 	if c := m.conns[msg.conn]; c != nil && c.peer == nil {
-		c.conn.Close(CodeTimeout, "no Hello within "+helloDeadline.String())
+		c.conn.Close(CodeTimeout, "no session within "+helloDeadline.String())
 		m.core.metrics.refusedConns.Add(1)
 	}
 }
@@ -228,7 +228,11 @@ func (m *manager) onGreeting(ctx actor.Context, msg *greeted) {
 
 func (m *manager) onHello(ctx actor.Context, c *managedConn, b []byte) {
 	hello, info, refusal := m.readHello(c.conn, b)
-	if refusal == nil && !m.core.isSelf(info) {
+	if refusal == nil && (m.core.isSelf(info) || m.asksOnly(c.conn, hello)) {
+		c.conn.Greet(ackGreeting(m.core.hello())) // the dialer learns who lives here and goes
+		return
+	}
+	if refusal == nil {
 		if c.peer = m.core.peers.get(info.Address); c.peer == nil {
 			refusal = &CloseError{Code: CodeLimit, Reason: errPeerLimit.Error()}
 		}
@@ -239,12 +243,14 @@ func (m *manager) onHello(ctx actor.Context, c *managedConn, b []byte) {
 		return
 	}
 	m.established(c)
-	if c.peer == nil {
-		c.conn.Greet(ackGreeting(m.core.hello())) // this node itself, under another address: it learns that and goes
-		return
-	}
 	c.peer = c.peer.final()
 	m.toSession(ctx, c.peer, &cameIn{c.conn, info, hello.GetLimits()})
+}
+
+// asksOnly reports whether a connection came by another address than the main one: who dialed it will dial that, and
+// this one must not take the place of the peer's real connection.
+func (m *manager) asksOnly(conn Conn, hello *Hello) bool {
+	return conn.Kind() == KindMain && hello.Dialed != "" && hello.Dialed != m.core.self.Load().Address
 }
 
 func (m *manager) readHello(conn Conn, b []byte) (*Hello, *actors.PeerInfo, *CloseError) {

@@ -209,6 +209,9 @@ type Hello struct {
 	Address       string                 `protobuf:"bytes,9,opt,name=address,proto3" json:"address,omitempty"`
 	GossipAddress string                 `protobuf:"bytes,10,opt,name=gossip_address,json=gossipAddress,proto3" json:"gossip_address,omitempty"`
 	Limits        *FrameLimits           `protobuf:"bytes,11,opt,name=limits,proto3" json:"limits,omitempty"`
+	// dialed is the address by which the dialer came; it is not set in an answer. On a main connection that was dialed by
+	// another address than the main one nothing but the answer is sent.
+	Dialed        string `protobuf:"bytes,12,opt,name=dialed,proto3" json:"dialed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -318,6 +321,13 @@ func (x *Hello) GetLimits() *FrameLimits {
 		return x.Limits
 	}
 	return nil
+}
+
+func (x *Hello) GetDialed() string {
+	if x != nil {
+		return x.Dialed
+	}
+	return ""
 }
 
 // HelloAck says who answers. The wire version is the highest that both speak.
@@ -797,7 +807,7 @@ const file_remote_remote_proto_rawDesc = "" +
 	"\thello_ack\x18\x02 \x01(\v2\x1a.rivven.remote.v1.HelloAckH\x00R\bhelloAck\x123\n" +
 	"\ago_away\x18\x03 \x01(\v2\x18.rivven.remote.v1.GoAwayH\x00R\x06goAway\x12=\n" +
 	"\vgo_away_ack\x18\x04 \x01(\v2\x1b.rivven.remote.v1.GoAwayAckH\x00R\tgoAwayAckB\x06\n" +
-	"\x04body\"\xda\x02\n" +
+	"\x04body\"\xf2\x02\n" +
 	"\x05Hello\x12\x14\n" +
 	"\x05magic\x18\x01 \x01(\aR\x05magic\x12\x19\n" +
 	"\bwire_min\x18\x02 \x01(\rR\awireMin\x12\x19\n" +
@@ -813,7 +823,8 @@ const file_remote_remote_proto_rawDesc = "" +
 	"\aaddress\x18\t \x01(\tR\aaddress\x12%\n" +
 	"\x0egossip_address\x18\n" +
 	" \x01(\tR\rgossipAddress\x125\n" +
-	"\x06limits\x18\v \x01(\v2\x1d.rivven.remote.v1.FrameLimitsR\x06limits\"M\n" +
+	"\x06limits\x18\v \x01(\v2\x1d.rivven.remote.v1.FrameLimitsR\x06limits\x12\x16\n" +
+	"\x06dialed\x18\f \x01(\tR\x06dialed\"M\n" +
 	"\bHelloAck\x12-\n" +
 	"\x05hello\x18\x01 \x01(\v2\x17.rivven.remote.v1.HelloR\x05hello\x12\x12\n" +
 	"\x04wire\x18\x02 \x01(\rR\x04wire\"\xa1\x01\n" +

@@ -66,12 +66,15 @@ type line struct {
 	kind     Kind
 	phase    phase
 	dial     uint64
+	address  string // that was dialed
 	conn     Conn
 	failures int
 	renewing bool // comes back at once
 	leaving  bool // the peer asked to end it
 	turn     uint64
-	timer    actors.Timer
+	timer    actors.Timer // of the phase
+	age      actors.Timer // until the connection is renewed
+	beat     actors.Timer // until the next heartbeat
 }
 
 // lineTimer fires for one phase of a line; turn tells a late one.
@@ -101,8 +104,13 @@ func (s *session) Receive(ctx actor.Context) {
 	switch msg := ctx.Message().(type) {
 	case *actor.Started:
 		s.start()
-	case *actor.Restarting, *actor.Stopping:
+	case *actor.Stopping:
 		s.closeAll()
+	case *actor.Restarting:
+		s.closeAll()
+		if s.up != nil {
+			s.tell(&wentDown{s.peer, s.up, "the session starts again"})
+		}
 	case *needed:
 		s.onNeeded(msg.kind)
 	case *dialed:
@@ -160,9 +168,6 @@ func (s *session) closeAll() {
 			}
 		}
 	}
-	if s.up != nil {
-		s.tell(&wentDown{s.peer, s.up, "the session ends"})
-	}
 }
 
 func (s *session) tell(msg any) { s.core.system.Root.Send(s.core.manager, msg) }
@@ -171,9 +176,11 @@ func (s *session) tell(msg any) { s.core.system.Root.Send(s.core.manager, msg) }
 func (s *session) settle(l *line, p phase) {
 	l.phase = p
 	l.turn++
-	if l.timer != nil {
-		l.timer.Stop()
-		l.timer = nil
+	for _, timer := range []*actors.Timer{&l.timer, &l.age, &l.beat} {
+		if *timer != nil {
+			(*timer).Stop()
+			*timer = nil
+		}
 	}
 }
 
@@ -214,7 +221,7 @@ func (s *session) dialMain() { s.dial(&s.lines[KindMain], s.peer.address, s.expe
 
 func (s *session) dial(l *line, address string, expect uint64) {
 	s.settle(l, phaseDialing)
-	l.dial, l.conn, l.renewing, l.leaving = s.core.dialSequence.Add(1), nil, false, false
+	l.dial, l.address, l.conn, l.renewing, l.leaving = s.core.dialSequence.Add(1), address, nil, false, false
 	s.core.metrics.dials.Add(1)
 	s.tell(&dialing{l.dial, s.peer})
 	s.core.transport.Dial(l.dial, l.kind, address, expect)
@@ -228,7 +235,7 @@ func (s *session) onDialed(msg *dialed) {
 	}
 	s.settle(l, phaseGreeting)
 	l.conn = msg.conn
-	l.conn.Greet(helloGreeting(s.core.hello()))
+	l.conn.Greet(helloGreeting(s.core.helloTo(l.address)))
 	s.after(l, greetDeadline)
 }
 
@@ -349,7 +356,7 @@ func (s *session) logFailure(l *line, err error) {
 func (s *session) onBeat(msg *beat) {
 	if l := &s.lines[KindMain]; l.phase == phaseUp && l.conn.ID() == msg.conn {
 		s.core.enqueue(s.peer, actors.Control, item{kind: uint8(Frame_HEARTBEAT), size: heartbeatPaddingSize})
-		s.core.env.After(heartbeatInterval, s.self, msg)
+		l.beat = s.core.env.After(heartbeatInterval, s.self, msg)
 	}
 }
 

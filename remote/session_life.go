@@ -139,7 +139,7 @@ func (s *session) onAck(ctx actor.Context, l *line, ack *HelloAck) {
 	}
 	if s.core.connAge > 0 {
 		age := s.core.connAge + s.rand.Int64N(s.core.connAge/10+1)
-		s.core.env.After(time.Duration(age), s.self, &renew{l.conn.ID()})
+		l.age = s.core.env.After(time.Duration(age), s.self, &renew{l.conn.ID()})
 	}
 }
 
@@ -230,7 +230,7 @@ func (s *session) mainUp(ctx actor.Context, l *line) {
 	s.report(s.info)
 	s.sendWatches()
 	s.answerResolves(ctx, s.info, nil)
-	s.core.env.After(heartbeatInterval, s.self, &beat{l.conn.ID()})
+	l.beat = s.core.env.After(heartbeatInterval, s.self, &beat{l.conn.ID()})
 	for _, kind := range []Kind{KindBulk, KindDatagram} {
 		if class := kind.Lanes()[0]; !s.peer.out[class].empty() {
 			s.onNeeded(kind)

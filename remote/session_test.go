@@ -292,8 +292,9 @@ func TestBackoffGrowsAndAnUnwantedPeerIsForgotten(t *testing.T) {
 
 func TestResolve(t *testing.T) {
 	w, a, b := pair(t)
-	w.nodes["alias:1"] = b
-	asker := a.collect("asker")
+	w.nodes["alias:1"], w.nodes["alias:2"] = b, b
+	asker, events := a.collect("asker"), a.collect("events")
+	a.do(events, func(ctx actor.Context) { ctx.Request(a.remote.manager, &actors.SubscribePeers{}) })
 	for _, c := range []struct {
 		address string
 		node    uint64
@@ -301,6 +302,7 @@ func TestResolve(t *testing.T) {
 	}{
 		{"b:1", 2, ""},
 		{"alias:1", 2, ""},
+		{"alias:2", 2, ""},
 		{"2@b:1", 2, ""},
 		{"3@b:1", 0, "node 3 was expected"},
 		{"a:1", 1, ""},
@@ -320,6 +322,11 @@ func TestResolve(t *testing.T) {
 		case c.err == "" && (r.Err != nil || r.Peer.NodeID != c.node):
 			t.Errorf("%s: got %v, %v", c.address, r.Peer, r.Err)
 		}
+	}
+
+	// Asking under another name does not touch the session that stands.
+	if got := events.take(); len(got) != 1 || got[0].(*actors.PeerUp).Peer.NodeID != 2 {
+		t.Fatalf("events: %v", got)
 	}
 
 	// What is sent to an alias arrives, and a watch there is answered in its spelling.
