@@ -11,11 +11,9 @@ import (
 	"go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
-	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/hupe1980/rivven-cluster/actors"
 	"github.com/hupe1980/rivven-cluster/actors/consensus"
-	"github.com/hupe1980/rivven-cluster/actors/membership"
 	"github.com/hupe1980/rivven-cluster/raftactor/logstore"
 )
 
@@ -158,15 +156,6 @@ func TestApplyPanicHaltsTheGroupAndNamesTheCommand(t *testing.T) {
 	}
 }
 
-func TestRefusalReachesTheProposerAndLeavesTheState(t *testing.T) {
-	w := cluster(t, 17, 3)
-	for _, n := range w.nodes {
-		if f := code(t, n.propose("refuse"), consensus.ErrRefused); f.GetReason() != "no" {
-			t.Fatalf("reason %q", f.GetReason())
-		}
-	}
-}
-
 func TestVoteLeavesOnlyAfterItIsDurable(t *testing.T) {
 	w := newWorld(t, 18)
 	for range 3 {
@@ -248,180 +237,6 @@ func TestFailedStoreHaltsAndAcknowledgesNothing(t *testing.T) {
 	w.leader()
 }
 
-func TestSessionAppliesOnceAcrossRetriesAndLeaders(t *testing.T) {
-	w := cluster(t, 21, 3)
-	s, err := consensus.Reply[*consensus.Session](w.followers()[0].insist(&consensus.OpenSession{}), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	add := consensus.NewProposeOnce(s.GetId(), 1, text("add n"))
-	first, err := consensus.Reply[*consensus.Proposed](w.leader().insist(add), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	refuse := consensus.NewProposeOnce(s.GetId(), 2, text("refuse"))
-	code(t, w.leader().insist(refuse), consensus.ErrRefused)
-
-	w.leader().crash()
-	for i, n := range w.nodes {
-		if n.sys == nil {
-			n.start(nil)
-		}
-		w.leader()
-		w.agree(w.nodes...)
-		again, err := consensus.Reply[*consensus.Proposed](n.insist(add), nil)
-		if err != nil || !proto.Equal(again, first) {
-			t.Fatalf("retry %d: %v %v, first was %v", i, again, err, first)
-		}
-		code(t, n.insist(refuse), consensus.ErrRefused)
-	}
-	// The table is in snapshots too.
-	for _, n := range w.nodes {
-		if _, err := consensus.Reply[*consensus.SnapshotTaken](n.insist(&consensus.TakeSnapshot{}), nil); err != nil {
-			t.Fatal(err)
-		}
-		n.crash()
-		n.start(nil)
-		w.leader()
-	}
-	again, err := consensus.Reply[*consensus.Proposed](w.leader().insist(add), nil)
-	if err != nil || !proto.Equal(again, first) {
-		t.Fatalf("retry after restart from snapshots: %v %v, first was %v", again, err, first)
-	}
-	if got := w.leader().get("n"); got != "+" {
-		t.Fatalf("applied %d times", len(got))
-	}
-	code(t, w.leader().insist(consensus.NewProposeOnce(99999, 1, text("add n"))), consensus.ErrUnknownOutcome)
-	if got := w.leader().get("n"); got != "+" {
-		t.Fatal("a command of an unknown session was applied")
-	}
-}
-
-func TestLostLeadershipSaysUnknown(t *testing.T) {
-	w := cluster(t, 22, 3)
-	leader := w.leader()
-	w.isolate(leader)
-	a := leader.ask(consensus.NewPropose(text("set a 1")))
-	w.until("an answer", 5*time.Second, func() bool { return a.got != nil })
-	code(t, a.got, consensus.ErrUnknownOutcome)
-	code(t, leader.propose("set a 1"), consensus.ErrNotLeader)
-	r := leader.ask(consensus.NewQuery(text("a")))
-	w.until("the read's end", 5*time.Second, func() bool { return r.got != nil })
-	code(t, r.got, consensus.ErrReadTimeout)
-}
-
-func TestLimitsAreTyped(t *testing.T) {
-	w := cluster(t, 23, 3, func(c *Config) { c.MaxCommandBytes, c.MaxPending, c.MaxUncommittedSize = 1000, 8, 600 })
-	leader := w.leader()
-	code(t, leader.propose("set a %s", strings.Repeat("x", 2000)), consensus.ErrTooLarge)
-	code(t, leader.await(&consensus.Propose{}), consensus.ErrInvalid)
-	code(t, leader.await(consensus.NewProposeOnce(1, 0, text("add n"))), consensus.ErrInvalid)
-	var all []*answer
-	for range 20 {
-		all = append(all, leader.ask(consensus.NewPropose(text("set a %s", strings.Repeat("x", 200)))))
-	}
-	w.run(time.Second)
-	busy, done := 0, 0
-	for _, a := range all {
-		if f, ok := a.got.(*consensus.Failed); ok && errors.Is(f.AsError(), consensus.ErrBusy) {
-			busy++
-		} else if _, ok := a.got.(*consensus.Proposed); ok {
-			done++
-		} else {
-			t.Fatalf("answer %T %v", a.got, a.got)
-		}
-	}
-	if done == 0 || done > 8 || busy != 20-done {
-		t.Fatalf("%d done, %d busy", done, busy)
-	}
-	leader.set("a", "after")
-}
-
-func TestSubscribersGetEventsInOrder(t *testing.T) {
-	w := cluster(t, 24, 3)
-	n := w.followers()[0]
-	n.set("a", "0")
-	w.agree(w.nodes...)
-	a := n.ask(&consensus.Subscribe{})
-	for i := range 5 {
-		n.set("a", fmt.Sprint(i))
-	}
-	w.agree(w.nodes...)
-	first, ok := a.all[0].(*consensus.Subscribed)
-	if !ok {
-		t.Fatalf("first event %T", a.all[0])
-	}
-	if l, ok := a.all[1].(*consensus.LeaderChanged); !ok || l.GetLeader() == nil {
-		t.Fatalf("second event %T %v", a.all[1], a.all[1])
-	}
-	last, seen := first.GetApplied(), 0
-	for _, e := range a.all[2:] {
-		ap, ok := e.(*consensus.Applied)
-		if !ok {
-			t.Fatalf("event %T", e)
-		}
-		if ap.Entry.Index <= last {
-			t.Fatalf("index %d after %d", ap.Entry.Index, last)
-		}
-		last = ap.Entry.Index
-		if ap.Entry.Command.(*wrapperspb.StringValue).GetValue() != fmt.Sprintf("set a %d", seen) {
-			t.Fatalf("event %d: %v", seen, ap.Entry.Command)
-		}
-		seen++
-	}
-	if seen != 5 {
-		t.Fatalf("%d events", seen)
-	}
-}
-
-// A subscriber outlives the actor's restart: it is told that the state went back, and gets every entry since.
-func TestSubscribersOutliveARestartOfTheActor(t *testing.T) {
-	w := cluster(t, 25, 3)
-	n := w.leader()
-	n.set("a", "0")
-	a := n.ask(&consensus.Subscribe{})
-	n.deliver(n.group, &actor.MessageEnvelope{Message: &poison{}})
-	w.run(time.Second)
-	n.set("a", "1")
-	w.agree(w.nodes...)
-	var kinds []string
-	state := map[string]string{"a": "0"}
-	for _, e := range a.all {
-		switch e := e.(type) {
-		case *consensus.Restored:
-			state = map[string]string{}
-			kinds = append(kinds, fmt.Sprint("restored ", e.Index))
-		case *consensus.Applied:
-			word := strings.Fields(e.Entry.Command.(*wrapperspb.StringValue).GetValue())
-			state[word[1]] = word[2]
-			kinds = append(kinds, fmt.Sprint("applied ", state["a"]))
-		case *consensus.LeaderChanged:
-			kinds = append(kinds, fmt.Sprint("leader ", e.GetLeader() != nil))
-		}
-	}
-	text := strings.Join(kinds, ", ")
-	if !strings.Contains(text, "leader true, leader false") || !strings.Contains(text, "restored 1") || !strings.HasSuffix(text, "applied 0, applied 1") {
-		t.Fatal(text)
-	}
-}
-
-func TestMembershipMovesTheAddress(t *testing.T) {
-	w := cluster(t, 26, 3)
-	moved := w.followers()[0]
-	moved.crash()
-	moved.address = "elsewhere:9093"
-	moved.start(nil)
-	for _, n := range w.nodes {
-		if n != moved {
-			n.deliver(n.group, &membership.Joined{Member: &membership.Member{
-				NodeId: uint64(moved.id), DirectoryId: moved.dir[:], Address: moved.address}})
-		}
-	}
-	w.leader().set("a", "1")
-	w.until("the moved replica to follow", 5*time.Second, func() bool { return moved.status().GetApplied() == w.leader().status().GetApplied() })
-	moved.set("a", "2")
-}
-
 // damaged says that the disk lies about the log.
 type damaged struct {
 	logstore.Store
@@ -490,4 +305,71 @@ func TestLeaderCrashInTheMiddleOfAJointChange(t *testing.T) {
 		})
 		w.leader().set("a", "2")
 	}
+}
+
+func TestHaltedGroupLeavesTheNodesOtherGroupsAlone(t *testing.T) {
+	w := cluster(t, 28, 3)
+	first := map[*node]*actor.PID{}
+	for _, n := range w.nodes {
+		first[n] = n.group
+		cfg := n.cfg
+		cfg.Group = "other"
+		cfg.Machine = func() consensus.Machine { return newKV(nil) }
+		props, err := Props(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.group = n.spawn(props)
+	}
+	clear(w.leaders) // they were the first group's
+	w.leader().set("a", "1")
+	for _, n := range w.nodes {
+		n.askPID(first[n], consensus.NewPropose(text("panic")))
+	}
+	w.run(2 * time.Second)
+	for _, n := range w.nodes {
+		a := n.askPID(first[n], &consensus.GetStatus{})
+		w.until("status", 0, func() bool { return a.got != nil })
+		if a.got.(*consensus.Status).GetHalted() == "" {
+			t.Fatalf("node %d: the first group goes on", n.id)
+		}
+		n.set("a", "2")
+		if got := n.get("a"); got != "2" {
+			t.Fatalf("node %d: a = %q", n.id, got)
+		}
+	}
+}
+
+func TestFailureOfTheMachinesActorIsTheGroups(t *testing.T) {
+	fail := 2
+	w := cluster(t, 29, 3, func(c *Config) {
+		machine := c.Machine
+		c.Machine = func() consensus.Machine {
+			if fail > 0 {
+				fail--
+				panic("no machine today")
+			}
+			return machine()
+		}
+	})
+	w.leader().set("a", "1")
+	w.agree(w.nodes...)
+	if fail != 0 {
+		t.Fatal("the factory was not asked again")
+	}
+}
+
+func TestLostSnapshotFileHaltsTheReplica(t *testing.T) {
+	w := cluster(t, 30, 3, small)
+	for i := range 50 {
+		w.leader().set("a", fmt.Sprint(i))
+	}
+	lost := w.followers()[0]
+	w.agree(w.nodes...)
+	w.run(time.Second)
+	lost.crash()
+	lost.files = logstore.NewSnapshotMemory()
+	lost.start(nil, small)
+	w.until("halt", 5*time.Second, func() bool { return strings.Contains(lost.status().GetHalted(), "can't be restored") })
+	w.leader().set("a", "after")
 }
