@@ -58,6 +58,7 @@ type Health struct {
 const (
 	defaultRequestTimeout = 10 * time.Second
 	defaultMaxRequests    = 256
+	maxHealthRequests     = 32
 	statusTimeout         = time.Second // for the members' own Raft status, all together
 	statusWorkers         = 64
 )

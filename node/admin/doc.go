@@ -5,7 +5,7 @@
 // [Server.ServeHealth] only /livez, /readyz and /metrics on another. [Server.Handler] and [Server.HealthHandler] are for
 // programs with an HTTP server of their own. The types of requests, answers and errors are those of node/client.
 //
-//	request ─▶ guard (limit, host, origin, token) ─▶ route ─▶ ask raft/meta, swim, ring ─▶ JSON
+//	request ─▶ limit ─▶ origin, host, token ─▶ route ─▶ ask raft/meta, swim, ring ─▶ JSON
 //
 // Guarantees:
 //   - Every failure is JSON with a stable code, also of unknown paths and methods.

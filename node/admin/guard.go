@@ -15,35 +15,40 @@ import (
 	"github.com/hupe1980/rivven-cluster/node/client"
 )
 
-// guard stands before every route. What it refuses is counted by reason.
-func (s *Server) guard(next http.Handler, closed bool) http.Handler {
-	origin := http.NewCrossOriginProtection()
+// limit stands before every handler: it bounds the requests at once, and answers where one panics. What is refused here
+// and in closed is counted by reason.
+func (s *Server) limit(next http.Handler, most int) http.Handler {
+	slots := make(chan struct{}, most)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		select {
-		case s.slots <- struct{}{}:
-			defer func() { <-s.slots }()
+		case slots <- struct{}{}:
+			defer func() { <-slots }()
 		default:
 			w.Header().Set("Retry-After", "1")
-			s.refuse(w, r, client.CodeBusy, fmt.Sprintf("%d requests are being served already: try again", cap(s.slots)))
+			s.refuse(w, r, client.CodeBusy, fmt.Sprintf("%d requests are being served already: try again", most))
 			return
 		}
 		defer s.recovered(w, r)
-		if closed {
-			if err := origin.Check(r); err != nil {
-				s.refuse(w, r, client.CodeForbidden, err.Error())
-				return
-			}
-			if s.cfg.Token == "" && !s.ownHost(r.Host) {
-				s.refuse(w, r, client.CodeForbidden, fmt.Sprintf("host %.260q is none of this server's names: use its address, or set a token", r.Host))
-				return
-			}
-			if s.cfg.Token != "" && !s.authorized(r) {
-				w.Header().Set("WWW-Authenticate", `Bearer realm="rivven"`)
-				s.refuse(w, r, client.CodeUnauthorized, "the bearer token is missing or wrong")
-				return
-			}
-		}
 		next.ServeHTTP(w, r)
+	})
+}
+
+// closed lets only those in who may.
+func (s *Server) closed(next http.Handler) http.Handler {
+	origin := http.NewCrossOriginProtection()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		err := origin.Check(r)
+		switch {
+		case err != nil:
+			s.refuse(w, r, client.CodeForbidden, err.Error())
+		case s.cfg.Token == "" && !s.ownHost(r.Host):
+			s.refuse(w, r, client.CodeForbidden, fmt.Sprintf("host %.260q is none of this server's names: use its address, or set a token", r.Host))
+		case s.cfg.Token != "" && !s.authorized(r):
+			w.Header().Set("WWW-Authenticate", `Bearer realm="rivven"`)
+			s.refuse(w, r, client.CodeUnauthorized, "the bearer token is missing or wrong")
+		default:
+			next.ServeHTTP(w, r)
+		}
 	})
 }
 

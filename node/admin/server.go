@@ -19,7 +19,6 @@ type Server struct {
 	log     *zap.Logger
 	metrics actors.Metrics
 	group   *group
-	slots   chan struct{} // one for each request at once
 
 	api, health *http.Server
 }
@@ -33,13 +32,12 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		cfg: cfg, log: cfg.Log, metrics: actors.NoMetrics,
 		group: newGroup(cfg.System, cfg.PIDs.Meta, cfg.RequestTimeout),
-		slots: make(chan struct{}, cfg.MaxRequests),
 	}
 	if system, ok := actors.From(cfg.System); ok {
 		s.metrics = system.Metrics()
 	}
-	s.api = s.httpServer(s.guard(s.routes(), true))
-	s.health = s.httpServer(s.guard(s.healthRoutes(), false))
+	s.api = s.httpServer(s.limit(s.closed(s.routes()), cfg.MaxRequests))
+	s.health = s.httpServer(s.limit(s.healthRoutes(), maxHealthRequests)) // of its own: a busy API must not look dead
 	return s, nil
 }
 

@@ -354,6 +354,16 @@ func TestHealthAddressServesHealthAlone(t *testing.T) {
 	}
 }
 
+func TestHealthIsAnsweredWhileTheAPIIsFull(t *testing.T) {
+	w := newWorld(t, func(c *admin.Config) { c.MaxRequests, c.Health.Live = 1, func() error { return nil } })
+	url := serve(t, w.server.HealthHandler())
+	release := w.occupy(t)
+	defer release()
+	if res, body := (request{method: "GET", path: "/livez"}).do(t, url); res.StatusCode != 200 {
+		t.Error(res.Status, body)
+	}
+}
+
 func TestPanicIsAnswered(t *testing.T) {
 	w := newWorld(t, func(c *admin.Config) { c.Health.Live = func() error { panic("boom") } })
 	if res, body := (request{method: "GET", path: "/livez"}).do(t, w.url); res.StatusCode != 500 || !strings.Contains(body, `"internal"`) || strings.Contains(body, "boom") {

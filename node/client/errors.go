@@ -101,7 +101,7 @@ func (e *Error) Error() string {
 
 // Is compares by code.
 func (e *Error) Is(target error) bool {
-	code, ok := target.(Code) //nolint:errorlint // a Code is compared by value and wraps nothing
+	code, ok := target.(Code)
 	return ok && code == e.Code
 }
 
