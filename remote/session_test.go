@@ -252,9 +252,16 @@ type rawHandler struct {
 	raw *rawConn
 }
 
-func (h *rawHandler) Dialed(_ uint64, c Conn)  { h.raw.memConn = c.(*memConn) }
-func (h *rawHandler) Greeting(Conn, []byte)    {}
-func (h *rawHandler) Closed(_ Conn, err error) { h.raw.err = err }
+func (h *rawHandler) Dialed(_ uint64, c Conn) { h.raw.memConn = c.(*memConn) }
+func (h *rawHandler) Greeting(Conn, []byte)   {}
+
+func (h *rawHandler) Closed(c Conn, err error) {
+	if h.raw.memConn == c {
+		h.raw.err = err
+		return
+	}
+	h.Handler.Closed(c, err)
+}
 
 func dialRaw(w *world, from, to *worldNode) *rawConn {
 	raw := &rawConn{}
