@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -29,11 +30,12 @@ const (
 )
 
 // Main runs the command that args name and returns the exit code. SIGINT, SIGTERM or the end of ctx stops the commands run and
-// dev in good order; a second signal ends the process at once.
+// dev in good order; another one a second later ends the process at once.
 func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	defer context.AfterFunc(ctx, stop)() // a second signal ends the process at once
+	// A second signal ends the process at once, but not the echo of the first that some tools send to the group.
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(time.Second, stop) })()
 	a := &app{out: stdout, err: stderr, color: colored(stdout)}
 	root := a.root()
 	root.SetArgs(args)

@@ -24,7 +24,7 @@ func (a *app) runCommand() *cobra.Command {
 	var drain time.Duration
 	c := &cobra.Command{
 		Use: "run --config FILE", Short: "Run one node until SIGTERM or SIGINT, which drains it", Args: cobra.NoArgs,
-		Long: "Run one node. SIGTERM and SIGINT drain it: it hands over what it leads, leaves and exits with 0. A second signal ends it\nat once. It exits with 1 where the node stopped for a reason, which is the last line of its log. It logs to the standard\nerror.",
+		Long: "Run one node. SIGTERM and SIGINT drain it: it hands over what it leads, leaves and exits with 0. Another one a second\nlater ends it at once. It exits with 1 where the node stopped for a reason, which is the last line of its log. It logs to the standard\nerror.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := node.LoadConfig(file)
 			if err != nil {
