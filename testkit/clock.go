@@ -48,7 +48,11 @@ func (w *World) after(d time.Duration, do func()) *event {
 // next moves the clock to the next event and lets it happen. It reports false when nothing is left.
 func (w *World) next() bool {
 	for len(w.events) > 0 {
-		e := heap.Pop(&w.events).(*event)
+		e := w.events[0]
+		if !e.gone && w.bubble != nil && e.at > w.now && !w.bubble.sleepTo(e.at) {
+			return true // a goroutine was first
+		}
+		heap.Pop(&w.events)
 		if e.gone {
 			continue
 		}

@@ -80,10 +80,10 @@ func Run(t *testing.T, s Scenario) {
 			break
 		}
 		seed := *seedFlag + uint64(i)
-		r := runSeed(t, seed, s)
+		r := runSeed(t, seed, s, nil)
 		if r.failure == nil && *twiceFlag {
-			if again := runSeed(t, seed, s); again.hash != r.hash {
-				t.Fatalf("seed %d is not deterministic: traces %016x and %016x", seed, r.hash, again.hash)
+			if again := runSeed(t, seed, s, nil); again.hash != r.hash {
+				t.Fatalf("seed %d is not deterministic: traces %016x and %016x; %s", seed, r.hash, again.hash, divergence(t, seed, s))
 			}
 		}
 		if r.failure != nil {
@@ -166,17 +166,36 @@ func withRandomness(seed uint64, f func()) {
 }
 
 // runSeed runs one seed from its beginning to its last check.
-func runSeed(t testing.TB, seed uint64, s Scenario) (r result) {
+func runSeed(t testing.TB, seed uint64, s Scenario, marks *[]mark64) (r result) {
 	withRandomness(seed, func() {
 		var print func(string)
 		if *traceFlag {
 			print = func(line string) { _, _ = fmt.Fprintln(os.Stdout, line) }
 		}
 		w := newWorld(t, seed, s, print)
-		w.run()
+		w.trace.marks = marks
+		if s.Bubble {
+			inBubble(t, w, w.run)
+		} else {
+			w.run()
+		}
 		r = w.result()
 	})
 	return r
+}
+
+// divergence runs a seed twice more and names the first actor that did something else: what it depends on is not the world's.
+func divergence(t testing.TB, seed uint64, s Scenario) string {
+	var a, b []mark64
+	runSeed(t, seed, s, &a)
+	runSeed(t, seed, s, &b)
+	for i := range min(len(a), len(b)) {
+		if a[i] != b[i] {
+			return fmt.Sprintf("the first difference is at step %d, where node %d's actor %s had its turn in one run and node %d's %s in the other",
+				i, a[i].node, a[i].who, b[i].node, b[i].who)
+		}
+	}
+	return "two more runs were the same"
 }
 
 // run is the life of a world.
@@ -275,7 +294,7 @@ func shrink(t *testing.T, s Scenario, r result) []Fault {
 		if len(faults) == 0 {
 			s.Chaos.Fixed = []Fault{}
 		}
-		again := runSeed(t, r.seed, s)
+		again := runSeed(t, r.seed, s, nil)
 		return again.failure != nil && again.failure.Invariant == r.failure.Invariant
 	}
 	faults := slices.Clone(r.injected)
@@ -340,7 +359,7 @@ func replay(t *testing.T, s Scenario, file string) {
 		t.Fatalf("plan %s: %v", file, err)
 	}
 	s.Chaos = Plan{Fixed: append([]Fault{}, p.Faults...)}
-	if r := runSeed(t, p.Seed, s); r.failure != nil {
+	if r := runSeed(t, p.Seed, s, nil); r.failure != nil {
 		t.Fatalf("saved plan %s fails again: %s", file, r.report)
 	}
 }

@@ -21,8 +21,17 @@ type mailbox struct {
 	ready     bool // in the ready set, or parked with its node
 }
 
-func (m *mailbox) PostUserMessage(message any)   { m.user.push(message); m.schedule() }
-func (m *mailbox) PostSystemMessage(message any) { m.system.push(message); m.schedule() }
+func (m *mailbox) PostUserMessage(message any)   { m.post(&m.user, message) }
+func (m *mailbox) PostSystemMessage(message any) { m.post(&m.system, message) }
+
+func (m *mailbox) post(q *queue, message any) {
+	b := m.node.world.bubble
+	if b != nil && b.takes(m.String(), contentKey(message), func() { m.post(q, message) }) {
+		return
+	}
+	q.push(message)
+	m.schedule()
+}
 
 func (m *mailbox) RegisterHandlers(invoker actor.MessageInvoker, _ actor.Dispatcher) {
 	m.invoker = invoker

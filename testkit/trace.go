@@ -22,6 +22,14 @@ type trace struct {
 	last   []record // a ring
 	at     int
 	print  func(string)
+	marks  *[]mark64 // one for each step, where two runs are compared
+}
+
+// mark64 is where the hash stood behind a step, and whose step it was.
+type mark64 struct {
+	hash uint64
+	node int
+	who  string
 }
 
 // record is what a line of text is made of.
@@ -31,7 +39,6 @@ type record struct {
 	node int
 	who  string
 	what any
-	from int
 }
 
 const lastRecords = 256
@@ -53,6 +60,9 @@ func (t *trace) typeHash(v any) uint64 {
 }
 
 func (t *trace) keep(r record) {
+	if t.marks != nil {
+		*t.marks = append(*t.marks, mark64{t.digest.Sum64(), r.node, r.who})
+	}
 	if t.print != nil {
 		t.print(r.String())
 	}

@@ -268,6 +268,9 @@ func (c *conn) Send(class actors.Class, out remote.Outbox) {
 }
 
 func (c *conn) wake(class actors.Class) {
+	if b := c.node().world.bubble; b != nil && b.takes("lane", fmt.Sprint(c.id, class), func() { c.wake(class) }) {
+		return
+	}
 	l := &c.lanes[class]
 	if l.pending || c.gone {
 		return

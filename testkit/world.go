@@ -27,12 +27,16 @@ type Scenario struct {
 	Kinds []ringactor.Kind
 	// Configure changes the config of a node before each of its lives.
 	Configure func(id int, cfg *node.Config)
+	// OnReady is called in each life of each node, once it belongs to a cluster: the place for the app's own actors.
+	OnReady func(*World, *Node)
 	// Setup runs before the first turn: actors, faults, invariants.
 	Setup func(*World)
 	Net   NetModel
 	Disk  DiskModel
 	// Chaos adds random faults; the zero Plan adds none.
 	Chaos Plan
+	// Bubble is for actors that use goroutines, RequestFuture with a time-out or SetReceiveTimeout.
+	Bubble bool
 	// AllowPanics lets actors fail; otherwise a panic that is not fatal by intent fails the seed.
 	AllowPanics bool
 }
@@ -59,6 +63,7 @@ type World struct {
 	nodes      []*Node
 	net        *Net
 	trace      *trace
+	bubble     *bubble // nil outside bubble mode
 	log        *zap.Logger
 	faults     map[string]int
 	matches    []*matcher
@@ -143,6 +148,9 @@ func (w *World) Rand(name string) *rand.Rand { return w.stream("test/" + name) }
 func (w *World) step() bool {
 	if w.failure != nil {
 		return false
+	}
+	if w.bubble != nil {
+		w.bubble.rest()
 	}
 	if n := len(w.ready); n > 0 {
 		i := 0
