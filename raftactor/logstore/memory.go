@@ -71,7 +71,7 @@ func (m *memory) apply(o *op) {
 	switch {
 	case o.kind == opEntries:
 		kept := o.first - g.first
-		g.entries = append(g.entries[:kept:kept], o.entries...)
+		g.entries = append(g.entries[:kept], o.entries...) // readers have copies
 	case o.kind == opState && o.reset:
 		g.entries = nil
 	case o.kind == opState:
