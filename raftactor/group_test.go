@@ -158,3 +158,37 @@ func TestProposalsWaitForAnElectionAndForATransfer(t *testing.T) {
 		t.Fatalf("gave up after %v", took)
 	}
 }
+
+// A planned transfer under load costs nobody an error, whichever node was asked.
+func TestTransferUnderLoadLosesNothing(t *testing.T) {
+	w := cluster(t, 6, 3)
+	w.followers()
+	var all []*answer
+	var more func()
+	stop := false
+	more = func() {
+		if !stop {
+			for _, n := range w.nodes {
+				all = append(all, n.ask(consensus.NewPropose(text("add n"))))
+			}
+			w.at(300*time.Microsecond, more)
+		}
+	}
+	more()
+	for range 5 {
+		w.run(20 * time.Millisecond)
+		if _, err := consensus.Reply[*consensus.LeadershipTransferred](w.leader().await(&consensus.TransferLeadership{}), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop = true
+	w.run(2 * time.Second)
+	for i, a := range all {
+		if _, ok := a.got.(*consensus.Proposed); !ok {
+			t.Fatalf("proposal %d of %d: %v", i, len(all), a.got)
+		}
+	}
+	if got := len(w.leader().get("n")); got != len(all) {
+		t.Fatalf("%d proposals, applied %d times", len(all), got)
+	}
+}

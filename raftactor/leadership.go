@@ -14,7 +14,7 @@ type leadership struct{ term, leader uint64 }
 // leadershipChanged publishes who leads, and answers those whose proposals depended on it.
 func (g *group) leadershipChanged(ctx actor.Context) {
 	if g.view.role != raft.StateLeader {
-		g.proposals.lost(ctx, g)
+		g.proposals.lost(g)
 		if g.change != nil {
 			g.fail(ctx, g.change.from, consensus.Code_CODE_UNKNOWN_OUTCOME, "leadership was lost before the change was applied")
 			g.change = nil
@@ -65,7 +65,7 @@ func (g *group) leaderPeer() *consensus.Peer {
 
 // peer describes a replica with its current address.
 func (g *group) peer(replica uint64) *consensus.Peer {
-	p := &consensus.Peer{Replica: replica, Address: g.routes.addresses[replica]}
+	p := &consensus.Peer{NodeId: g.routes.nodes[replica], Replica: replica, Address: g.routes.addresses[replica]}
 	if known := g.config.book[replica]; known != nil {
 		p.NodeId = known.GetNodeId()
 		if p.Address == "" {
@@ -90,7 +90,7 @@ type pendingTransfer struct {
 
 func (g *group) transferLeadership(ctx actor.Context, r request, m *consensus.TransferLeadership) {
 	if !g.leads() {
-		g.forward(ctx, r, m.GetForwarded(), &consensus.TransferLeadership{ToReplica: m.GetToReplica(), Forwarded: true})
+		g.forward(ctx, r, m.GetForwarded(), &consensus.TransferLeadership{ToReplica: m.GetToReplica(), Forwarded: true}, nil)
 		return
 	}
 	if g.transfer != nil {

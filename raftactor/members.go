@@ -68,7 +68,7 @@ type pendingChange struct {
 
 func (g *group) changeMembership(ctx actor.Context, r request, m *consensus.ChangeMembership) {
 	if !g.leads() {
-		g.forward(ctx, r, m.GetForwarded(), &consensus.ChangeMembership{Changes: m.GetChanges(), Forwarded: true})
+		g.forward(ctx, r, m.GetForwarded(), &consensus.ChangeMembership{Changes: m.GetChanges(), Forwarded: true}, nil)
 		return
 	}
 	cc, err := g.changeOf(m.GetChanges())
@@ -187,7 +187,7 @@ func (g *group) applyChange(ctx actor.Context, e *raftpb.Entry) {
 		}
 	}
 	for _, p := range cx.GetPeers() {
-		g.routes.learn(p.GetReplica(), p.GetAddress())
+		g.routes.learn(p.GetReplica(), p.GetNodeId(), p.GetAddress())
 	}
 	g.config.book = kept
 	g.log.Info("membership", zap.Uint64("index", e.GetIndex()), zap.Uint64s("voters", g.config.state.GetVoters()),

@@ -18,6 +18,7 @@ const routesMax = 1024 // replicas that are remembered
 // routes knows where replicas live, and which start of theirs spoke last.
 type routes struct {
 	addresses map[uint64]string // by replica
+	nodes     map[uint64]uint64 // node ids, by replica
 	announced map[uint64]bool   // addresses that the membership vouches for: nobody else replaces them
 	instances map[uint64]uint64
 }
@@ -25,18 +26,18 @@ type routes struct {
 // begin forgets instances; addresses stay good.
 func (r *routes) begin() {
 	if r.addresses == nil {
-		r.addresses, r.announced = make(map[uint64]string), make(map[uint64]bool)
+		r.addresses, r.nodes, r.announced = make(map[uint64]string), make(map[uint64]uint64), make(map[uint64]bool)
 	}
 	r.instances = make(map[uint64]uint64)
 }
 
 // learn takes an address from the address book or from a connection; both yield to the membership's.
-func (r *routes) learn(replica uint64, address string) {
+func (r *routes) learn(replica, node uint64, address string) {
 	if address == "" || r.announced[replica] {
 		return
 	}
 	if _, known := r.addresses[replica]; known || len(r.addresses) < routesMax {
-		r.addresses[replica] = address
+		r.addresses[replica], r.nodes[replica] = address, node
 	}
 }
 
@@ -63,7 +64,7 @@ func (r *routes) announce(m *membership.Member) {
 	}
 	replica := actors.ReplicaID(directory)
 	if _, known := r.addresses[replica]; known || len(r.addresses) < routesMax {
-		r.addresses[replica], r.announced[replica] = m.GetAddress(), true
+		r.addresses[replica], r.nodes[replica], r.announced[replica] = m.GetAddress(), m.GetNodeId(), true
 	}
 }
 
@@ -176,7 +177,7 @@ func (g *group) receiveStep(ctx actor.Context, peer *actors.PeerInfo, s *Step) {
 		g.refuse("shape", from, zap.Uint64("node", peer.NodeID))
 		return
 	}
-	g.meet(ctx, from, peer.Address, s.GetInstance())
+	g.meet(ctx, from, peer, s.GetInstance())
 	for _, m := range s.GetMessages() {
 		if g.phase != running {
 			return
@@ -200,7 +201,7 @@ func (g *group) receiveStep(ctx actor.Context, peer *actors.PeerInfo, s *Step) {
 
 // meet notes who speaks. What an earlier start of that replica asked is answered before a later one is heard, so that no
 // answer goes to the wrong one.
-func (g *group) meet(ctx actor.Context, from uint64, address string, instance uint64) {
+func (g *group) meet(ctx actor.Context, from uint64, peer *actors.PeerInfo, instance uint64) {
 	if known := g.routes.instances[from]; known != instance {
 		if known != 0 {
 			g.ready(ctx)
@@ -209,7 +210,7 @@ func (g *group) meet(ctx actor.Context, from uint64, address string, instance ui
 		}
 		g.routes.instances[from] = instance
 	}
-	g.routes.learn(from, address)
+	g.routes.learn(from, peer.NodeID, peer.Address)
 }
 
 // accept steps what the guard let through.

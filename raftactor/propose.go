@@ -34,7 +34,7 @@ type proposals struct {
 type proposal struct {
 	request
 	number   uint64
-	deadline uint64 // in ticks, while it is parked
+	deadline uint64 // in ticks, once it is parked, or pending without leadership
 	bytes    int
 	entry    *LogEntry
 	forward  proto.Message // what a follower sends to the leader
@@ -99,12 +99,12 @@ func (ps *proposals) flush(ctx actor.Context, g *group) {
 				ps.park(g, p)
 				continue
 			}
-			g.forward(ctx, p.request, p.hopped, p.forward)
+			g.forward(ctx, p.request, p.hopped, p.forward, func() bool { return ps.again(g, p) })
 		}
 		return
 	}
 	if term := g.node.BasicStatus().GetTerm(); term != ps.term {
-		ps.lost(ctx, g)
+		ps.lost(g)
 		ps.term = term
 	}
 	for len(burst) > 0 {
@@ -121,9 +121,20 @@ func (ps *proposals) flush(ctx actor.Context, g *group) {
 // park lets a proposal wait for the next leader.
 func (ps *proposals) park(g *group, p *proposal) {
 	if p.deadline == 0 {
-		p.deadline = g.ticks + uint64(parkedFor*g.cfg.electionTicks())
+		p.deadline = g.deadline()
 	}
 	ps.parked = append(ps.parked, p)
+}
+
+func (g *group) deadline() uint64 { return g.ticks + uint64(parkedFor*g.cfg.electionTicks()) }
+
+// again takes back a proposal that went to a replica which no longer led.
+func (ps *proposals) again(g *group, p *proposal) bool {
+	if g.phase != running || p.deadline != 0 && p.deadline <= g.ticks {
+		return false
+	}
+	ps.park(g, p)
+	return true
 }
 
 // resume takes up what waited, once there is a leader who isn't about to hand over.
@@ -145,6 +156,8 @@ func (ps *proposals) expire(ctx actor.Context, g *group) {
 		g.fail(ctx, ps.parked[0].from, consensus.Code_CODE_NOT_LEADER, "group %s has no leader", g.cfg.Group)
 		ps.parked = ps.parked[1:]
 	}
+	ps.unknown(ctx, g, "leadership was lost, and nobody committed or replaced the proposal's entry in time",
+		func(p *proposal) bool { return p.deadline != 0 && p.deadline <= g.ticks })
 }
 
 // step proposes a batch as one message. RawNode takes all of it or nothing, so a batch that doesn't fit goes one by one.
@@ -163,6 +176,9 @@ func (ps *proposals) step(ctx actor.Context, g *group, some []*proposal) {
 	switch {
 	case err == nil:
 		g.meter.proposals.Add(uint64(len(some)))
+		for _, p := range some {
+			p.deadline = 0
+		}
 		ps.pending = append(ps.pending, some...)
 	case len(some) > 1:
 		for _, p := range some {
@@ -178,7 +194,7 @@ func (ps *proposals) step(ctx actor.Context, g *group, some []*proposal) {
 	}
 }
 
-// take returns the pending proposal of that number. Those before it can't come any more.
+// take returns the pending proposal of that number. Those before it were overwritten: their places in the log are taken.
 func (ps *proposals) take(ctx actor.Context, g *group, number uint64) *proposal {
 	for len(ps.pending) > 0 && ps.pending[0].number <= number {
 		p := ps.pending[0]
@@ -187,34 +203,45 @@ func (ps *proposals) take(ctx actor.Context, g *group, number uint64) *proposal 
 		if p.number == number {
 			return p
 		}
-		g.fail(ctx, p.from, consensus.Code_CODE_UNKNOWN_OUTCOME, "the proposal's entry was not seen")
+		g.fail(ctx, p.from, consensus.Code_CODE_DROPPED, "another leader's entry took the proposal's place")
 	}
 	return nil
 }
 
-// lost answers those in the log of a leader that is none any more: another one may commit them, or overwrite them.
-func (ps *proposals) lost(ctx actor.Context, g *group) {
-	pending := ps.pending
-	ps.pending = nil
-	for _, p := range pending {
-		g.fail(ctx, p.from, consensus.Code_CODE_UNKNOWN_OUTCOME, "leadership was lost before the proposal was committed")
+// lost gives the entries of a leader that is none any more some time: the next one may commit them, and then this replica
+// learns their results too.
+func (ps *proposals) lost(g *group) {
+	for i := len(ps.pending) - 1; i >= 0 && ps.pending[i].deadline == 0; i-- {
+		ps.pending[i].deadline = g.deadline()
 	}
 }
 
-func (ps *proposals) abandon(ctx actor.Context, g *group, code consensus.Code) {
-	burst, pending := append(ps.parked, ps.burst...), ps.pending
-	ps.parked, ps.burst, ps.pending = nil, nil, nil
-	for _, p := range pending {
-		g.fail(ctx, p.from, consensus.Code_CODE_UNKNOWN_OUTCOME, "this replica stopped before the proposal's result was known")
+// unknown answers those in the log whose outcome nobody here will learn.
+func (ps *proposals) unknown(ctx actor.Context, g *group, why string, which func(*proposal) bool) {
+	for len(ps.pending) > 0 && which(ps.pending[0]) {
+		g.fail(ctx, ps.pending[0].from, consensus.Code_CODE_UNKNOWN_OUTCOME, "%s", why)
+		ps.pending[0] = nil
+		ps.pending = ps.pending[1:]
 	}
+}
+
+// skipped: a snapshot took the place of entries, and with them of their results.
+func (ps *proposals) skipped(ctx actor.Context, g *group) {
+	ps.unknown(ctx, g, "a snapshot took the place of the proposal's entry", func(*proposal) bool { return true })
+}
+
+func (ps *proposals) abandon(ctx actor.Context, g *group, code consensus.Code) {
+	burst := append(ps.parked, ps.burst...)
+	ps.parked, ps.burst = nil, nil
+	ps.unknown(ctx, g, "this replica stopped before the proposal's result was known", func(*proposal) bool { return true })
 	for _, p := range burst {
 		g.fail(ctx, p.from, code, "this replica stopped, the proposal had no effect")
 	}
 }
 
 // forward sends a request one hop, to the leader, and relays its answer. The connection that it goes out on carries this
-// node's identity.
-func (g *group) forward(ctx actor.Context, r request, hopped bool, m proto.Message) {
+// node's identity. again, where given, may take the request back that the other one refused to lead.
+func (g *group) forward(ctx actor.Context, r request, hopped bool, m proto.Message, again func() bool) {
 	leader := g.node.BasicStatus().Lead
 	pid := g.pid(leader, actors.RaftName(g.cfg.Group))
 	switch {
@@ -231,6 +258,9 @@ func (g *group) forward(ctx actor.Context, r request, hopped bool, m proto.Messa
 	actors.AskClass(actors.Default, ctx, pid, m, g.cfg.RequestTimeout, func(res any, err error) {
 		if g.instance == instance {
 			g.proposals.forwarded--
+		}
+		if f, ok := res.(*consensus.Failed); ok && f.GetCode() == consensus.Code_CODE_NOT_LEADER && again != nil && again() {
+			return
 		}
 		g.relay(ctx, r, res, err)
 	})

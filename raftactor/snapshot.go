@@ -275,7 +275,7 @@ func (g *group) install(s *raftpb.Snapshot, a *appendWrite) {
 		panic(fmt.Sprintf("raftactor: RawNode took a snapshot over that the guard let through unread: %v", err))
 	}
 	for _, p := range g.config.book.sorted() {
-		g.routes.learn(p.GetReplica(), p.GetAddress())
+		g.routes.learn(p.GetReplica(), p.GetNodeId(), p.GetAddress())
 	}
 	a.ref, a.install = ref, true
 	a.first, a.last = ref.Index+1, ref.Index
@@ -289,6 +289,7 @@ func (g *group) restored(ctx actor.Context, m *restored) {
 	}
 	g.appends[0].install = false
 	g.applied = max(g.applied, m.ref.Index)
+	g.proposals.skipped(ctx, g)
 	g.meter.applied.Set(float64(g.applied))
 	g.events.publish(ctx, &consensus.Restored{Group: g.cfg.Group, Index: m.ref.Index})
 	g.release(ctx)
