@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -59,8 +60,8 @@ func (c Config) CheckTLSFiles() error {
 	if len(missing) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%w\nmake them with \"rivven-node tls ca create\" and \"rivven-node tls cert create --id %d\", or name other files under tls",
-		errors.Join(missing...), c.ID)
+	return fmt.Errorf("%w\nmake them with \"rivven-node tls ca create --name %s\" and \"rivven-node tls cert create --id %d --out %s\", or name other files under tls",
+		errors.Join(missing...), c.Name, c.ID, filepath.Dir(c.TLS.Cert))
 }
 
 // checkFault is a fault that lies between keys, the first of which is to change.

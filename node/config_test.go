@@ -280,7 +280,7 @@ func TestCheckTLSFilesNamesTheCommands(t *testing.T) {
 	c := Config{ID: 4, DataDir: dir}
 	c.ensureDefaults(lanHost)
 	err := c.CheckTLSFiles()
-	for _, want := range []string{c.TLS.CA, c.TLS.Cert, c.TLS.Key, "rivven-node tls ca create", "rivven-node tls cert create --id 4"} {
+	for _, want := range []string{c.TLS.CA, c.TLS.Cert, c.TLS.Key, "rivven-node tls ca create", "rivven-node tls cert create --id 4 --out " + filepath.Join(dir, "tls")} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not in %v", want, err)
 		}

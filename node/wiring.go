@@ -176,7 +176,8 @@ func (r *root) spawnGroup(ctx actor.Context) error {
 		Group: r.node.opts.group, NodeID: cfg.ID, Replica: actors.ReplicaID(r.identity.DirectoryID),
 		ElectionTimeoutMin: cfg.Raft.ElectionTimeoutMin, ElectionTimeoutMax: cfg.Raft.ElectionTimeoutMax,
 		HeartbeatInterval: cfg.Raft.Heartbeat, SnapshotThreshold: cfg.Raft.SnapshotThreshold,
-		Machine: r.node.opts.machine, Store: r.node.Store(), Membership: r.membership(), Ticks: r.pid(actors.NameTicks),
+		SnapshotTrailing: max(cfg.Raft.SnapshotThreshold/10, 1),
+		Machine:          r.node.opts.machine, Store: r.node.Store(), Membership: r.membership(), Ticks: r.pid(actors.NameTicks),
 	})
 	return r.spawn(ctx, props, err, actors.RaftName(r.node.opts.group))
 }
