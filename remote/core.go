@@ -37,6 +37,7 @@ type core struct {
 	dialSequence atomic.Uint64
 
 	closed atomic.Bool
+	ready  atomic.Bool // this node's addresses are known
 
 	// self changes when the node is given its cluster.
 	self atomic.Pointer[actors.PeerInfo]

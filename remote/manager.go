@@ -16,7 +16,11 @@ const helloDeadline = 2 * time.Second
 // manager is the actor "remote". It takes what the transport says, checks the Hello of who comes in, and hands every
 // connection to the session of its peer, a child for each address.
 type manager struct {
-	core     *core
+	core *core
+	// Until this node knows its own addresses it can't say Hello: what the transport says before waits.
+	listening bool
+	early     []any
+
 	sessions map[*peer]*actor.PID
 	dials    map[uint64]*peer
 	conns    map[uint64]*managedConn
@@ -54,18 +58,42 @@ func managerProps(c *core) *actor.Props {
 func (m *manager) Receive(ctx actor.Context) {
 	switch msg := ctx.Message().(type) {
 	case *actor.Started:
+		m.listening = m.core.ready.Load()
 		m.resume(ctx)
 	case *actor.Restarting, *actor.Stopping:
 		m.closeAll()
 	case *actor.Terminated:
 		m.unsubscribe(msg.Who)
 	case *listening:
+		m.listening = true
+		for _, event := range m.early {
+			m.onEvent(ctx, event)
+		}
+		m.early = nil
 	case *needed:
 		m.toSession(ctx, msg.peer, msg)
-	case *accepted:
-		m.onAccepted(ctx, msg.conn)
 	case *dialing:
 		m.dials[msg.dial] = msg.peer
+	case *helloTimeout:
+		m.onHelloTimeout(msg)
+	case *accepted, *dialed, *dialFailed, *greeted, *drained, *closed:
+		if !m.listening {
+			m.early = append(m.early, msg)
+			return
+		}
+		m.onEvent(ctx, msg)
+	case *wentUp, *wentDown, *forgotten, *sessionDrain:
+		m.onSession(ctx, msg)
+	default:
+		m.onRequest(ctx, msg)
+	}
+}
+
+// onEvent is what the transport says.
+func (m *manager) onEvent(ctx actor.Context, message any) {
+	switch msg := message.(type) {
+	case *accepted:
+		m.onAccepted(ctx, msg.conn)
 	case *dialed:
 		m.onDialed(ctx, msg)
 	case *dialFailed:
@@ -81,12 +109,6 @@ func (m *manager) Receive(ctx actor.Context) {
 		}
 	case *closed:
 		m.onClosed(ctx, msg)
-	case *helloTimeout:
-		m.onHelloTimeout(msg)
-	case *wentUp, *wentDown, *forgotten, *sessionDrain:
-		m.onSession(ctx, msg)
-	default:
-		m.onRequest(ctx, msg)
 	}
 }
 

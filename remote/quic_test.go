@@ -390,6 +390,12 @@ func closeCode(t *testing.T, conn *quic.Conn) Code {
 func saysHello(t *testing.T, to *testNode, kind Kind) *quic.Conn {
 	t.Helper()
 	conn := rawClient(t, to, 9, protocols[kind])
+	greet9(t, to, conn)
+	return conn
+}
+
+func greet9(t *testing.T, to *testNode, conn *quic.Conn) {
+	t.Helper()
 	stream, err := conn.OpenStream()
 	if err != nil {
 		t.Fatal(err)
@@ -402,7 +408,6 @@ func saysHello(t *testing.T, to *testNode, kind Kind) *quic.Conn {
 	if _, err := stream.Read(make([]byte, 1000)); err != nil {
 		t.Fatal(err)
 	}
-	return conn
 }
 
 func TestHostileBytes(t *testing.T) {

@@ -81,6 +81,7 @@ func (r *Remote) Start() error {
 	self := c.self.Load()
 	r.system.ProcessRegistry.Address = self.Address
 	r.system.ProcessRegistry.RegisterAddressResolver(c.resolveProcess)
+	c.ready.Store(true)
 	r.system.Root.Send(manager, &listening{})
 	c.log.Info("listening", zap.String("address", self.Address), zap.String("gossip_address", self.GossipAddress),
 		zap.Uint64("node_id", self.NodeID), zap.String("cluster_id", self.ClusterID))

@@ -473,3 +473,15 @@ func TestAnAliasEndsWithItsPeer(t *testing.T) {
 		t.Fatal("the address does not reach who lives there now")
 	}
 }
+
+func TestAPeerThatComesDuringTheStart(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("a:1", worldIdentity(1, 1))
+	a.Root.Send(actor.NewPID("b:1", "x"), text("early"))
+	b := w.startWith("b:1", worldIdentity(2, 1), func() { w.runFor(10 * time.Millisecond) })
+	got := b.collect("x")
+	w.runFor(10 * time.Millisecond)
+	if len(got.take()) != 1 || a.logs.FilterMessage("peer refused").Len() != 0 {
+		t.Fatal("a peer that came before this node knew its addresses was turned away")
+	}
+}

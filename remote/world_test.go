@@ -124,10 +124,15 @@ type worldNode struct {
 
 func (w *world) start(address string, id Identity, opts ...ConfigOption) *worldNode {
 	w.t.Helper()
+	return w.startWith(address, id, nil, opts...)
+}
+
+func (w *world) startWith(address string, id Identity, onListen func(), opts ...ConfigOption) *worldNode {
+	w.t.Helper()
 	core, logs := observer.New(zapcore.InfoLevel)
 	env := &worldEnv{w: w}
 	sys := actors.NewSystem(env, actors.WithDispatcher(w), actors.WithLogger(zap.New(core)))
-	n := &worldNode{ActorSystem: sys.ActorSystem, w: w, logs: logs, transport: &memTransport{w: w, address: address, node: id.NodeID}}
+	n := &worldNode{ActorSystem: sys.ActorSystem, w: w, logs: logs, transport: &memTransport{w: w, address: address, node: id.NodeID, onListen: onListen}}
 	env.node = n
 	w.nodes[address] = n
 	opts = append([]ConfigOption{WithTransport(n.transport), WithIdentity(id), WithConnectionAge(0)}, opts...)
@@ -199,10 +204,15 @@ type memTransport struct {
 	conns   []*memConn
 	down    bool
 	dials   int
+	// onListen runs while the endpoints are open and their addresses not yet known.
+	onListen func()
 }
 
 func (t *memTransport) Listen(h Handler) (Endpoints, error) {
 	t.handler = h
+	if t.onListen != nil {
+		t.onListen()
+	}
 	return Endpoints{Main: t.address, Gossip: t.address}, nil
 }
 
