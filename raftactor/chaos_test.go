@@ -182,6 +182,91 @@ func chaos(t *testing.T, seed uint64) {
 	}
 }
 
+// TestSimMembershipChaos changes the members at random while processes come and go. No replica halts or panics, none diverges,
+// and once all is well again the group goes on under a plain configuration.
+func TestSimMembershipChaos(t *testing.T) {
+	seeds := 6
+	if s, err := strconv.Atoi(os.Getenv("RAFT_SEEDS")); err == nil {
+		seeds = s
+	}
+	for seed := range uint64(seeds) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { membershipChaos(t, 3000+seed) })
+	}
+}
+
+func membershipChaos(t *testing.T, seed uint64) {
+	w := cluster(t, seed, 3, small)
+	for range 2 {
+		w.newNode().start(nil, small)
+	}
+	for range 60 {
+		w.run(time.Duration(w.rng.Int64N(int64(300 * time.Millisecond))))
+		n := w.nodes[w.rng.IntN(len(w.nodes))]
+		switch w.rng.IntN(6) {
+		case 0:
+			w.isolate(n)
+		case 1, 2:
+			w.heal()
+		case 3:
+			if n.sys != nil {
+				n.crash()
+			}
+			n.start(nil, small)
+		default:
+			if n.sys != nil {
+				n.ask(&consensus.ChangeMembership{Changes: w.randomChange(n)})
+				n.ask(consensus.NewPropose(text("add n")))
+			}
+		}
+	}
+	w.heal()
+	w.run(2 * time.Second)
+	w.leader().set("end", "1")
+	w.until("a plain configuration", 10*time.Second, func() bool {
+		leader := w.leader()
+		members := len(leader.status().GetProgress())
+		return members == len(leader.status().GetVoters())+len(leader.status().GetLearners())
+	})
+	leader := w.leader()
+	var members []*node
+	for _, n := range w.nodes {
+		if h := n.status().GetHalted(); h != "" || n.gaveUp != nil || n.metrics.of("rivven_actor_failures_total") > 0 {
+			t.Fatalf("node %d: halted %q, gave up %v, %d panics", n.id, h, n.gaveUp, n.metrics.of("rivven_actor_failures_total"))
+		}
+		for _, p := range leader.status().GetProgress() {
+			if p.GetPeer().GetReplica() == n.replica() {
+				members = append(members, n)
+			}
+		}
+	}
+	w.agree(members...)
+}
+
+// randomChange is one to three changes that would suit the members as a node knows them.
+func (w *world) randomChange(on *node) []*consensus.Change {
+	st := on.status()
+	var out []*consensus.Change
+	for range 1 + w.rng.IntN(3) {
+		n := w.nodes[w.rng.IntN(len(w.nodes))]
+		kind := consensus.ChangeKind_CHANGE_KIND_ADD_LEARNER
+		for _, p := range st.GetLearners() {
+			if p.GetReplica() == n.replica() {
+				kind = consensus.ChangeKind_CHANGE_KIND_PROMOTE
+			}
+		}
+		for _, p := range st.GetVoters() {
+			if p.GetReplica() == n.replica() {
+				kind = consensus.ChangeKind_CHANGE_KIND_DEMOTE + consensus.ChangeKind(w.rng.IntN(2))
+				if len(st.GetVoters()) <= 2 {
+					kind = consensus.ChangeKind_CHANGE_KIND_ADD_LEARNER // refused
+				}
+			}
+		}
+		out = append(out, &consensus.Change{Kind: kind, Peer: n.peer().wire()})
+	}
+	return out
+}
+
 // The same seed gives the same run, message by message.
 func TestSimSameSeedSameRun(t *testing.T) {
 	trace := func() (uint64, int) {
