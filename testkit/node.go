@@ -23,6 +23,7 @@ type Node struct {
 	disk       *Disk
 	system     *actors.System
 	root       *actor.PID
+	runs       *node.Node
 	listening  *transport
 	orphaned   []*conn
 	generation int64
@@ -87,7 +88,8 @@ func (n *Node) start() {
 	}
 	props, err := node.Props(cfg,
 		node.WithStorage(func(node.Config, actors.Env) (node.Storage, error) {
-			return node.Storage{Store: &store{disk: n.disk, life: life}, Files: files{n.disk.files, n.disk}}, nil
+			s, err := n.disk.open(life)
+			return node.Storage{Store: s, Files: files{n.disk.files, n.disk}}, err
 		}),
 		node.WithTransport(&transport{node: n, life: life}),
 		node.WithInstruments(actors.NoMetrics),
@@ -100,7 +102,28 @@ func (n *Node) start() {
 		return
 	}
 	n.resetOrphans()
+	n.runs = nil
+	n.Request(node.NameNode, &node.Get{}, time.Hour, func(answer any, _ error) {
+		n.runs, _ = answer.(*node.Node)
+		n.awaitReady(life)
+	})
 }
+
+// awaitReady calls the scenario's OnReady once the node belongs to a cluster.
+func (n *Node) awaitReady(life int) {
+	const every = 10 * time.Millisecond
+	switch ready := n.world.scenario.OnReady; {
+	case ready == nil || n.runs == nil || n.life != life || !n.up:
+	case n.runs.ClusterID() == "" || n.paused:
+		n.world.after(every, func() { n.awaitReady(life) })
+	default:
+		ready(n.world, n)
+	}
+}
+
+// Running is the node as package node runs it in its present life, for the parts that an app's own actors need: its log store,
+// its id, the cluster's first voters. It is nil until the node has opened its disk, and where that failed.
+func (n *Node) Running() *node.Node { return n.runs }
 
 // whenAwake runs f in the given life of the node, later if it is paused.
 func (n *Node) whenAwake(life int, f func()) {
