@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hupe1980/rivven-cluster/node"
 	"github.com/hupe1980/rivven-cluster/testkit"
 )
 
@@ -16,6 +17,8 @@ func TestCluster(t *testing.T) {
 			Latency: testkit.Dist{Min: 200 * time.Microsecond, Tail: 300 * time.Microsecond, Max: 30 * time.Millisecond},
 			Loss:    0.01, Dup: 0.005, Reorder: 0.01,
 		},
+		// Small, so that replicas that were away need a snapshot.
+		Configure: func(_ int, cfg *node.Config) { cfg.Raft.SnapshotThreshold = 40 },
 		Setup: func(w *testkit.World) {
 			w.Load(4, 10, 20)
 			w.Linearizable(testkit.KVModel)
