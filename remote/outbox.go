@@ -83,10 +83,12 @@ const (
 	overflown
 )
 
+// enqueue takes the news of an end even while it refuses: a peer that this side gave up, and that is back, asks once over its own
+// connection, and may do so before this side's is up again.
 func (o *outbox) enqueue(it item) outcome {
 	cost := it.cost()
 	o.mu.Lock()
-	if o.refusing {
+	if o.refusing && Frame_Kind(it.kind) != Frame_TERMINATED {
 		o.mu.Unlock()
 		return refused
 	}

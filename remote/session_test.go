@@ -144,6 +144,18 @@ func TestWatchOutlivesAReconnect(t *testing.T) {
 	}
 }
 
+// A peer that was given up and is back repeats its watches as soon as its own connection is up. The answer must not be lost because
+// this side's is not yet.
+func TestAnswerToARepeatedWatchIsNotRefused(t *testing.T) {
+	w, a, b := pair(t)
+	watcher := a.collect("watcher")
+	core := b.remote.core
+	core.giveUp(core.peers.get(a.transport.address), "the peer is not reachable")
+	watchFrom(a, watcher, b.at("nobody"))
+	w.runFor(time.Second)
+	wantTerminated(t, watcher, b.at("nobody"), actor.TerminatedReason_NotFound)
+}
+
 func TestCrashedPeerEndsWatchesAndRequests(t *testing.T) {
 	w, a, b := pair(t)
 	events := a.collect("events")
