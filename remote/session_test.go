@@ -149,6 +149,9 @@ func TestWatchOutlivesAReconnect(t *testing.T) {
 func TestAnswerToARepeatedWatchIsNotRefused(t *testing.T) {
 	w, a, b := pair(t)
 	watcher := a.collect("watcher")
+	b.collect("target")
+	watchFrom(a, watcher, b.at("target"))
+	w.runFor(time.Second)
 	core := b.remote.core
 	core.giveUp(core.peers.get(a.transport.address), "the peer is not reachable")
 	watchFrom(a, watcher, b.at("nobody"))
