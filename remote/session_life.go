@@ -221,9 +221,7 @@ func (s *session) learn(info *actors.PeerInfo) {
 }
 
 func (s *session) mainUp(ctx actor.Context, l *line) {
-	for _, o := range s.peer.out {
-		o.refuse(false)
-	}
+	s.open()
 	s.ever, s.dead, s.lonely = true, false, 0
 	s.core.refusals.forget(nodeName(s.info.NodeID))
 	s.carry(l)
@@ -235,6 +233,13 @@ func (s *session) mainUp(ctx actor.Context, l *line) {
 		if class := kind.Lanes()[0]; !s.peer.out[class].empty() {
 			s.onNeeded(kind)
 		}
+	}
+}
+
+// open takes messages again.
+func (s *session) open() {
+	for _, o := range s.peer.out {
+		o.refuse(false)
 	}
 }
 
@@ -277,6 +282,10 @@ func (s *session) onCameIn(ctx actor.Context, msg *cameIn) {
 	s.learn(msg.info)
 	s.limits = msg.limits
 	kind := msg.conn.Kind()
+	if kind == KindMain && s.up == nil {
+		// It is there, and what it asks is answered as soon as this node's own connection stands.
+		s.open()
+	}
 	in := &s.inbound[kind]
 	switch {
 	case in.conn == nil:

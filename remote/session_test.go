@@ -222,6 +222,23 @@ func TestRestartedPeer(t *testing.T) {
 	}
 }
 
+func TestAPeerThatIsBackIsAnswered(t *testing.T) {
+	w, a, b := pair(t)
+	a.collect("echo", func(ctx actor.Context) { ctx.Respond(text("yes")) })
+	a.Root.Send(b.at("x"), text("hello"))
+	w.runFor(time.Second)
+	b.crash()
+	w.runFor(time.Minute)
+	b = w.start("b:1", worldIdentity(2, 2))
+	// The question comes before this side has a connection of its own again.
+	asker := b.collect("asker")
+	b.do(asker, func(ctx actor.Context) { ctx.Request(a.at("echo"), text("anybody?")) })
+	w.runFor(50 * time.Millisecond)
+	if len(asker.take()) != 1 {
+		t.Fatal("the answer to a peer that is back was turned away")
+	}
+}
+
 func TestNewGenerationEndsWatchesAtOnce(t *testing.T) {
 	w, a, b := pair(t)
 	watcher := a.collect("watcher")
