@@ -51,6 +51,12 @@ func (w *World) Client(id int) *Client {
 	return c
 }
 
+// ID is the client's number.
+func (c *Client) ID() int { return c.id }
+
+// Rand is the client's own generator.
+func (c *Client) Rand() *rand.Rand { return c.rand }
+
 // Do asks an actor of a node and calls done with the answer, or with an error after the time-out. The input is recorded; what
 // record makes of the answer is its output and outcome. One operation at a time.
 func (c *Client) Do(n *Node, name string, message, input any, record func(answer any, err error) (output any, o Outcome), done func(Outcome)) {
@@ -85,12 +91,12 @@ func (c *Client) Do(n *Node, name string, message, input any, record func(answer
 	}
 	a := &answer{end: end}
 	a.timeout = w.after(clientTimeout, func() { a.close(nil, actors.ErrTimeout) })
-	sender, _ := n.system.ProcessRegistry.Add(a, "client"+n.system.ProcessRegistry.NextId())
 	process, ok := n.system.ProcessRegistry.GetLocal(name)
 	if !ok {
 		w.after(time.Millisecond, func() { a.close(nil, actors.ErrDeadLetter) })
 		return
 	}
+	sender := a.register(n.system, "client")
 	n.whenAwake(n.life, func() {
 		process.SendUserMessage(n.system.NewLocalPID(name), &actor.MessageEnvelope{Message: message, Sender: sender})
 	})
@@ -101,6 +107,14 @@ type answer struct {
 	end     func(any, error)
 	timeout *event
 	closed  bool
+	leave   func()
+}
+
+// register gives the process an id, until it has its answer.
+func (a *answer) register(system *actors.System, name string) *actor.PID {
+	pid, _ := system.ProcessRegistry.Add(a, name+system.ProcessRegistry.NextId())
+	a.leave = func() { system.ProcessRegistry.Remove(pid) }
+	return pid
 }
 
 func (a *answer) close(message any, err error) {
@@ -109,6 +123,9 @@ func (a *answer) close(message any, err error) {
 	}
 	a.closed = true
 	a.timeout.Stop()
+	if a.leave != nil {
+		a.leave()
+	}
 	a.end(message, err)
 }
 
@@ -136,7 +153,7 @@ func (c *Client) Put(n *Node, key, value string, done func(Outcome)) {
 	command := consensus.NewPropose(&metadata.SetConfig{Key: key, Value: []byte(value)})
 	c.Do(n, actors.RaftName(actors.GroupMeta), command, KV{Key: key, Put: true, Value: value}, func(answer any, err error) (any, Outcome) {
 		_, err = consensus.Result[*metadata.ConfigChanged](answer, err)
-		return "", outcomeOf(err)
+		return "", OutcomeOf(err)
 	}, done)
 }
 
@@ -187,29 +204,35 @@ var KVModel = porcupine.Model{
 	},
 }
 
-// Load lets clients put and get keys at a rate, in turns of one operation each, until the faults are over. Each value is written once.
-func (w *World) Load(clients, keys int, perSecond float64) {
+// Drive lets clients begin operations of the test's own, one at a time each and so many a second over all, each on a node drawn for it,
+// until the load is over at the end of the run. turn must see to it that done is called, as [Client.Do] does.
+func (w *World) Drive(clients int, perSecond float64, turn func(c *Client, n *Node, done func(Outcome))) {
 	for id := range clients {
 		c := w.Client(id)
 		pause := func() time.Duration {
 			return time.Duration(c.rand.ExpFloat64() * float64(clients) / perSecond * float64(time.Second))
 		}
-		count := 0
 		var next func(Outcome)
-		turn := func() {
-			if w.loadOver {
-				return
-			}
-			count++
-			n := w.nodes[c.rand.IntN(w.scenario.Nodes)]
-			key := "k" + strconv.Itoa(c.rand.IntN(keys))
-			if c.rand.IntN(3) == 0 {
-				c.Get(n, key, next)
-			} else {
-				c.Put(n, key, strconv.Itoa(id)+"."+strconv.Itoa(count), next)
+		begin := func() {
+			if !w.loadOver {
+				turn(c, w.nodes[c.rand.IntN(w.scenario.Nodes)], next)
 			}
 		}
-		next = func(Outcome) { w.after(pause(), turn) }
-		w.after(pause(), turn)
+		next = func(Outcome) { w.after(pause(), begin) }
+		w.after(pause(), begin)
 	}
+}
+
+// Load drives clients that put and get keys. Each value is written once.
+func (w *World) Load(clients, keys int, perSecond float64) {
+	count := make([]int, clients)
+	w.Drive(clients, perSecond, func(c *Client, n *Node, done func(Outcome)) {
+		count[c.id]++
+		key := "k" + strconv.Itoa(c.rand.IntN(keys))
+		if c.rand.IntN(3) == 0 {
+			c.Get(n, key, done)
+		} else {
+			c.Put(n, key, strconv.Itoa(c.id)+"."+strconv.Itoa(count[c.id]), done)
+		}
+	})
 }

@@ -38,7 +38,8 @@ func (w *World) judge(model porcupine.Model) {
 	w.failed("linearizability", text)
 }
 
-func outcomeOf(err error) Outcome {
+// OutcomeOf says what an error of a request to a Raft group means for its effect: nothing but a refusal rules it out.
+func OutcomeOf(err error) Outcome {
 	switch {
 	case err == nil:
 		return OK

@@ -144,7 +144,7 @@ func (n *Node) Request(name string, message any, limit time.Duration, end func(a
 	}
 	a := &answer{end: end}
 	a.timeout = n.world.after(limit, func() { a.close(nil, actors.ErrTimeout) })
-	sender, _ := n.system.ProcessRegistry.Add(a, "script"+n.system.ProcessRegistry.NextId())
+	sender := a.register(n.system, "script")
 	n.whenAwake(n.life, func() {
 		process.SendUserMessage(n.system.NewLocalPID(name), &actor.MessageEnvelope{Message: message, Sender: sender})
 	})
