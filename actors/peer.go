@@ -45,7 +45,8 @@ type Resolved struct {
 // changes, in order, until the subscriber stops. Local message.
 type SubscribePeers struct{}
 
-// PeerUp says that a session with the peer stands in both directions of its handshake.
+// PeerUp says that a session with the peer stands. It comes again for a connected peer whose Hello changed, such as one that joined a
+// cluster.
 type PeerUp struct{ Peer *PeerInfo }
 
 // PeerDown says that the session is gone; what was in flight may or may not have arrived.
