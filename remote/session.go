@@ -296,7 +296,7 @@ func (s *session) mainFailed(ctx actor.Context, l *line, err error) {
 	if s.inbound[KindMain].conn == nil {
 		s.core.dropIncoming(s.peer)
 	}
-	if s.dead || s.draining {
+	if s.dead && s.inbound[KindMain].conn == nil || s.draining {
 		s.settle(l, phaseIdle)
 		s.after(l, deadKept)
 		return
@@ -451,8 +451,8 @@ func (s *session) onVerdict(msg *verdict) {
 		return
 	}
 	s.dead, s.expect = true, 0
-	if s.up != nil {
-		return
+	if s.up != nil || s.inbound[KindMain].conn != nil {
+		return // somebody speaks to this node from there: the verdict may be on its former life
 	}
 	if l := &s.lines[KindMain]; l.phase == phaseWaiting || l.phase == phaseIdle {
 		s.settle(l, phaseIdle)

@@ -415,6 +415,31 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
+func TestVerdictOnAFormerLife(t *testing.T) {
+	w, a, b := pair(t)
+	a.collect("echo", func(ctx actor.Context) { ctx.Respond(text("yes")) })
+	a.Root.Send(b.at("x"), text("hello"))
+	w.runFor(time.Second)
+	b.crash()
+	w.runFor(time.Minute)
+	w.cut[[2]string{"a:1", "b:1"}] = true // a can't dial yet
+	b = w.start("b:1", worldIdentity(2, 2))
+	asker := b.collect("asker")
+	ask := func() { b.do(asker, func(ctx actor.Context) { ctx.Request(a.at("echo"), text("anybody?")) }) }
+	ask()
+	w.runFor(50 * time.Millisecond)
+	a.Root.Send(a.remote.manager, &actors.PeerVerdict{NodeID: 2, Address: "b:1"})
+	w.runFor(20 * time.Second)
+	delete(w.cut, [2]string{"a:1", "b:1"})
+	w.runFor(10 * time.Second)
+	asker.take()
+	ask()
+	w.runFor(time.Second)
+	if len(asker.take()) != 1 {
+		t.Fatal("a peer whose connection stands is never dialed, because its former life was declared dead")
+	}
+}
+
 func TestRenewLosesNothing(t *testing.T) {
 	w, a, b := pair(t, WithConnectionAge(time.Second))
 	got := b.collect("x")
