@@ -135,7 +135,8 @@ func (o *outbox) detach(again bool) {
 	o.wake, o.asked = nil, !again
 }
 
-// refuse sets whether messages are turned away, and returns what waited when they are from now on.
+// refuse sets whether messages are turned away, and returns what waited when they are from now on. With what waited goes what it had
+// asked for: later ones, when messages are taken again, ask for a connection anew.
 func (o *outbox) refuse(on bool) []item {
 	o.drainMu.Lock()
 	defer o.drainMu.Unlock()
@@ -145,6 +146,7 @@ func (o *outbox) refuse(on bool) []item {
 	if !on {
 		return nil
 	}
+	o.asked = o.current != nil
 	return o.takeLocked()
 }
 
