@@ -75,22 +75,17 @@ func ExampleProps() {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 
-	system := live.NewSystem()
-	props, err := node.Props(cfg)
+	started := make(chan *node.Node, 1)
+	props, err := node.Props(cfg, node.WithStarted(func(n *node.Node) { started <- n }))
 	check(err)
+	system := live.NewSystem()
 	supervisor := system.Root.Spawn(actor.PropsFromFunc(func(c actor.Context) {
 		if _, ok := c.Message().(*actor.Started); ok {
 			_, err := c.SpawnNamed(props, "cluster") // known as "node" whoever its parent is
 			check(err)
 		}
 	}))
-	var n *node.Node
-	for n == nil { // the supervisor may still be at it
-		res, err := live.Ask(ctx, system.ActorSystem, system.NewLocalPID(node.NameNode), &node.Get{})
-		if err == nil {
-			n = res.(*node.Node)
-		}
-	}
+	n := <-started
 	check(n.WaitReady(ctx))
 	fmt.Println("ready")
 	check(system.Root.StopFuture(supervisor).Wait())

@@ -83,8 +83,11 @@ func start(ctx context.Context, system *actor.ActorSystem, cfg Config, opts []Op
 	}
 }
 
-// Props makes a node to be spawned under an app's own supervisor; the root actor answers [Get]. All faults of the config are
-// returned at once. A node that stopped for a reason does not start again by being restarted: spawn new Props.
+// Props makes a node to be spawned under an app's own supervisor; see [WithStarted], and the root actor answers [Get]. All faults of the
+// config are returned at once. A node that stopped for a reason does not start again by being restarted: spawn new Props.
+//
+// protoactor keeps the system's address in a plain field, which the node sets while it starts. Let nothing else on the system send
+// messages meanwhile.
 func Props(cfg Config, opts ...Option) (*actor.Props, error) {
 	n, err := newNode(cfg, opts)
 	if err != nil {

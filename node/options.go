@@ -23,6 +23,7 @@ type options struct {
 	kinds     []ringactor.Kind
 	storage   func(Config, actors.Env) (Storage, error)
 	transport remote.Transport
+	started   func(*Node)
 	metrics   actors.Metrics
 	parts     parts
 	group     string // the group that bootstrap forms
@@ -57,6 +58,9 @@ func WithKinds(kinds ...ringactor.Kind) Option {
 func WithStorage(open func(Config, actors.Env) (Storage, error)) Option {
 	return func(o *options) { o.storage = open }
 }
+
+// WithStarted calls f once the node listens, in the root actor's turn: for those who spawn Props under a supervisor of their own.
+func WithStarted(f func(*Node)) Option { return func(o *options) { o.started = f } }
 
 // WithTransport replaces QUIC.
 func WithTransport(t remote.Transport) Option { return func(o *options) { o.transport = t } }

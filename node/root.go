@@ -70,10 +70,15 @@ func (r *root) start(ctx actor.Context) {
 		return
 	}
 	close(n.started)
+	if n.opts.started != nil {
+		n.opts.started(n)
+	}
 }
 
+// open takes the steps in this order because the remote gives the system its address, which protoactor reads without a lock: no other
+// actor of ours may run by then.
 func (r *root) open(ctx actor.Context) error {
-	for _, step := range []func(actor.Context) error{r.openStorage, r.spawnStorage, r.startRemote, r.openDoors} {
+	for _, step := range []func(actor.Context) error{r.openStorage, r.startRemote, r.spawnStorage, r.openDoors} {
 		if err := step(ctx); err != nil {
 			return err
 		}
