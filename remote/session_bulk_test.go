@@ -17,7 +17,9 @@ func TestBulkIsDialedAfterAPeerWasGivenUp(t *testing.T) {
 	bulk := func(message string) {
 		actors.Send(actors.Bulk, a.Root, actor.NewPID("b:1", "x"), text(message))
 	}
-	bulk("lost")
+	bulk("lost") // makes the session
+	w.runFor(time.Millisecond)
+	bulk("lost, too")
 	w.runFor(dialDeadline + time.Second)
 	b := w.start("b:1", worldIdentity(2, 1))
 	got := b.collect("x")
