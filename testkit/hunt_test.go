@@ -4,42 +4,156 @@ import (
 	"testing"
 	"time"
 
+	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/hupe1980/rivven-cluster/actors"
+	"github.com/hupe1980/rivven-cluster/node"
+	"github.com/hupe1980/rivven-cluster/raftactor"
+	"github.com/hupe1980/rivven-cluster/ringactor"
 	"github.com/hupe1980/rivven-cluster/testkit"
 )
-
-var lossy = testkit.NetModel{
-	Latency: testkit.Dist{Min: 200 * time.Microsecond, Tail: 300 * time.Microsecond, Max: 30 * time.Millisecond},
-	Loss:    0.01, Dup: 0.005, Reorder: 0.01,
-}
 
 // TestHunt has scenarios that press on one part each. They pass; package mutants breaks the code and wants them to fail.
 func TestHunt(t *testing.T) {
 	if testing.Short() {
 		t.Skip("several whole clusters")
 	}
-	for name, scenario := range map[string]testkit.Scenario{
-		"mixed": mixedHunt(),
-	} {
-		t.Run(name, func(t *testing.T) { testkit.Run(t, scenario) })
-	}
+	t.Run("mixed", func(t *testing.T) { testkit.Run(t, mixedHunt()) })
+	t.Run("lanes", func(t *testing.T) { testkit.Run(t, lanesHunt()) })
+	t.Run("members", func(t *testing.T) { testkit.Run(t, membersHunt()) })
+	t.Run("founding", func(t *testing.T) { testkit.Run(t, foundingHunt()) })
+	t.Run("forger", func(t *testing.T) { testkit.Run(t, forgerHunt()) })
+	t.Run("owners", func(t *testing.T) { testkit.Run(t, ownersHunt()) })
+}
+
+var lossy = testkit.NetModel{
+	Latency: testkit.Dist{Min: 200 * time.Microsecond, Tail: 300 * time.Microsecond, Max: 30 * time.Millisecond},
+	Loss:    0.01, Dup: 0.005, Reorder: 0.01,
+}
+
+func afterwards(w *testkit.World) {
+	w.Eventually("all members see each other", 60*time.Second, testkit.Seen)
+	w.Eventually("all replicas agree", 20*time.Second, testkit.Agreed)
 }
 
 // mixedHunt has all faults and all kinds of load at once.
 func mixedHunt() testkit.Scenario {
 	return testkit.Scenario{
 		Nodes: 5, For: 30 * time.Second, Chaos: testkit.Mixed, Net: lossy,
+		Configure: func(_ int, cfg *node.Config) { cfg.Raft.SnapshotThreshold = 40 },
 		Setup: func(w *testkit.World) {
 			w.Load(4, 10, 20)
 			w.Sessions(4, 20)
 			w.Traffic(20)
 			w.Linearizable(testkit.KVModel)
+			w.Eventually("writes go through again", 20*time.Second, testkit.Progress(20))
 			afterwards(w)
 		},
 	}
 }
 
-func afterwards(w *testkit.World) {
-	w.Eventually("writes go through again", 20*time.Second, testkit.Progress(20))
-	w.Eventually("all members see each other", 60*time.Second, testkit.Seen)
-	w.Eventually("all replicas agree", 20*time.Second, testkit.Agreed)
+// lanesHunt breaks and renews connections under much traffic.
+func lanesHunt() testkit.Scenario {
+	return testkit.Scenario{
+		Nodes: 3, For: 40 * time.Second, Net: lossy,
+		Chaos: testkit.Plan{Cut: time.Second, Flap: 10 * time.Second, Pause: 5 * time.Second, Crash: 8 * time.Second},
+		Setup: func(w *testkit.World) {
+			w.Traffic(200)
+			// Longer than a connection without a sign of life lasts, and shorter than a member takes to be given up.
+			w.At(5*time.Second, func() { w.Net().Cut(1, 2) })
+			w.At(17*time.Second, func() { w.Net().Mend(1, 2) })
+			afterwards(w)
+		},
+	}
+}
+
+// membersHunt cuts members off for less time than it takes to be declared dead, and lets one of them stay away for good.
+func membersHunt() testkit.Scenario {
+	return testkit.Scenario{
+		Nodes: 5, For: 100 * time.Second, Net: lossy,
+		Setup: func(w *testkit.World) {
+			r := w.Rand("members")
+			for i := range 4 {
+				away := 1 + r.IntN(5)
+				at := 10*time.Second + time.Duration(i)*20*time.Second
+				w.At(at, func() { w.Net().Isolate(away) })
+				w.At(at+1500*time.Millisecond+time.Duration(r.Int64N(int64(2*time.Second))), w.Net().MendAll)
+			}
+			gone := w.Node(1 + r.IntN(5))
+			w.At(20*time.Second, func() { gone.Crash(testkit.LoseUnsynced) })
+			w.At(65*time.Second, func() { gone.Restart() })
+			afterwards(w)
+		},
+	}
+}
+
+// foundingHunt starts the nodes apart from each other: one cluster must come of it, and some disks are lost on the way.
+func foundingHunt() testkit.Scenario {
+	return testkit.Scenario{
+		Nodes: 5, For: 25 * time.Second, Net: lossy,
+		Setup: func(w *testkit.World) {
+			r := w.Rand("founding")
+			for at := time.Duration(0); at < 6*time.Second; at += 200*time.Millisecond + time.Duration(r.Int64N(int64(2*time.Second))) {
+				var left, right []int
+				for id := 1; id <= 5; id++ {
+					if r.IntN(2) == 0 {
+						left = append(left, id)
+					} else {
+						right = append(right, id)
+					}
+				}
+				w.At(at, func() { w.Net().MendAll(); w.Net().Partition(left, right) })
+			}
+			w.At(8*time.Second, w.Net().MendAll)
+			afterwards(w)
+		},
+	}
+}
+
+// forgerHunt has a member that speaks in its leader's name: it sends what the leader just sent once more, behind it, as one entry more.
+func forgerHunt() testkit.Scenario {
+	const forged = 1 // instance by which forgeries are told from the rest
+	return testkit.Scenario{
+		Nodes: 3, For: 10 * time.Second, Net: lossy,
+		Setup: func(w *testkit.World) {
+			w.Load(4, 10, 50)
+			w.Linearizable(testkit.KVModel)
+			r := w.Rand("forger")
+			w.On(testkit.Match{Message: (*raftactor.Step)(nil)}, func(e testkit.Event) {
+				step := e.Message.(*raftactor.Step)
+				if e.From == 0 || step.GetInstance() == forged || r.IntN(20) > 0 {
+					return
+				}
+				forger := w.Node(6 - e.Node - e.From)
+				for _, m := range step.GetMessages() {
+					if m.GetType() != raftpb.MsgApp || len(m.GetEntries()) == 0 {
+						continue
+					}
+					last := m.GetEntries()[len(m.GetEntries())-1]
+					forgery := &raftpb.Message{
+						Type: m.Type, To: m.To, From: m.From, Term: m.Term, LogTerm: last.Term, Index: last.Index,
+						Entries: []*raftpb.Entry{{Type: last.Type, Term: m.Term, Index: new(last.GetIndex() + 1), Data: last.Data}},
+					}
+					actors.Send(actors.Append, forger.System().Root, w.Node(e.Node).PID(e.Actor), &raftactor.Step{Instance: forged, Messages: []*raftpb.Message{forgery}})
+				}
+			})
+			afterwards(w)
+		},
+	}
+}
+
+// ownersHunt has partition actors on nodes that come and go, and somebody who sends commands for epochs that are not.
+func ownersHunt() testkit.Scenario {
+	o := newOwners()
+	return testkit.Scenario{
+		Nodes: 5, For: 40 * time.Second, Net: lossy, Kinds: []ringactor.Kind{o.kind("cart", 12)},
+		Chaos:     testkit.Plan{Crash: 5 * time.Second, Pause: 10 * time.Second, Partition: 15 * time.Second, Down: testkit.Dist{Min: 100 * time.Millisecond, Tail: 4 * time.Second, Max: 15 * time.Second}},
+		Configure: func(_ int, cfg *node.Config) { cfg.Partitioning.FailoverGrace = 500 * time.Millisecond },
+		Setup: func(w *testkit.World) {
+			o.watch(w)
+			o.intrude(w)
+			afterwards(w)
+			w.Eventually("every partition has its owner's actor", 30*time.Second, o.settled)
+		},
+	}
 }

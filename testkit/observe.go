@@ -31,7 +31,6 @@ type seat struct {
 	observer *observer
 	node     *Node
 	life     int
-	pid      *actor.PID
 	asked    map[string]bool
 	applied  map[string]uint64
 	members  membership.View
@@ -39,7 +38,11 @@ type seat struct {
 	dead     map[uint64]epochOf // at which members were declared dead
 }
 
-const observeEvery = 100 * time.Millisecond
+const (
+	observeEvery = 100 * time.Millisecond
+	// earPrefix begins the id under which a seat hears an actor, whose name follows.
+	earPrefix = "observer/"
+)
 
 func newObserver(w *World) *observer {
 	return &observer{
@@ -77,7 +80,6 @@ func (o *observer) sit(n *Node) {
 			observer: o, node: n, life: n.life, asked: make(map[string]bool), applied: make(map[string]uint64),
 			members: make(membership.View), newest: make(map[uint64]epochOf), dead: make(map[uint64]epochOf),
 		}
-		s.pid, _ = n.system.ProcessRegistry.Add(s, "observer")
 		o.seats[n] = s
 	}
 	for _, name := range append([]string{actors.NameSwim}, o.groupActors(n)...) {
@@ -90,7 +92,8 @@ func (o *observer) sit(n *Node) {
 		if name == actors.NameSwim {
 			ask = &membership.Subscribe{}
 		}
-		process.SendUserMessage(n.system.NewLocalPID(name), &actor.MessageEnvelope{Message: ask, Sender: s.pid})
+		ear, _ := n.system.ProcessRegistry.Add(s, earPrefix+name)
+		process.SendUserMessage(n.system.NewLocalPID(name), &actor.MessageEnvelope{Message: ask, Sender: ear})
 	}
 }
 
@@ -104,16 +107,15 @@ func (o *observer) groupActors(n *Node) []string {
 	return names
 }
 
-func (s *seat) SendUserMessage(_ *actor.PID, message any) {
-	_, content, sender := actor.UnwrapEnvelope(message)
+func (s *seat) SendUserMessage(ear *actor.PID, message any) {
 	o := s.observer
-	switch m := content.(type) {
+	switch m := actor.UnwrapEnvelopeMessage(message).(type) {
 	case *consensus.Applied:
 		o.onApplied(s, m)
 	case *consensus.Restored:
 		s.applied[m.Group] = m.Index
 	case *consensus.Subscribed:
-		if group, ok := strings.CutPrefix(sender.GetId(), actors.RaftPrefix); ok {
+		if group, ok := strings.CutPrefix(ear.GetId(), earPrefix+actors.RaftPrefix); ok {
 			s.applied[group] = m.GetApplied()
 		}
 	case *consensus.LeaderChanged:
