@@ -114,13 +114,20 @@ func (g *group) transferLeadership(ctx actor.Context, r request, m *consensus.Tr
 	g.wake(ctx)
 }
 
-// mostCaughtUp is the voter beside this one whose log is longest; the lowest id of equals, zero where there is none.
+// mostCaughtUp is the voter beside this one whose log is longest, of those that were heard since the last check of the quorum if
+// there are any (that check forgets all of them); the lowest id of equals, zero where there is none.
 func (g *group) mostCaughtUp() uint64 {
-	var best, match uint64
+	var best uint64
+	var active bool
+	var match uint64
 	progress := g.node.Status().Progress
 	for _, id := range g.config.voters() {
-		if pr, ok := progress[id]; ok && id != g.cfg.Replica && pr.RecentActive && (best == 0 || pr.Match > match) {
-			best, match = id, pr.Match
+		pr, ok := progress[id]
+		if !ok || id == g.cfg.Replica {
+			continue
+		}
+		if better := pr.RecentActive && !active || pr.RecentActive == active && pr.Match > match; best == 0 || better {
+			best, active, match = id, pr.RecentActive, pr.Match
 		}
 	}
 	return best
@@ -139,4 +146,23 @@ func (g *group) expireTransfer(ctx actor.Context) {
 		g.fail(ctx, g.transfer.from, consensus.Code_CODE_DROPPED, "replica %d did not take over leadership in time", g.transfer.to)
 		g.transfer = nil
 	}
+}
+
+// stalledElections is how many election timeouts a leader's disk may take over one write.
+const stalledElections = 10
+
+// yieldStalled hands leadership over where this replica's disk stands still. Entries are applied where they are durable, so such
+// a leader answers nobody, although the others hear its heartbeats and commit what it sends them.
+func (g *group) yieldStalled() {
+	if len(g.appends) == 0 || g.transfer != nil || g.ticks < g.appends[0].since+stalledElections*uint64(g.cfg.electionTicks()) || !g.leads() {
+		return
+	}
+	to := g.mostCaughtUp()
+	if to == raft.None {
+		return
+	}
+	g.appends[0].since = g.ticks // tried again after as long
+	g.log.Warn("the disk stands still, handing leadership over", zap.Uint64("to", to))
+	g.transfer = &pendingTransfer{to: to, deadline: g.ticks + 2*uint64(g.cfg.electionTicks())}
+	g.node.TransferLeader(to)
 }

@@ -15,6 +15,7 @@ import (
 type appendWrite struct {
 	token uint64 // 0: nothing to write, it only waits for those before it
 	done  bool
+	since uint64 // in ticks: when it came to the head of the queue
 
 	self  []*raftpb.Message // responses to RawNode
 	out   []outgoing        // responses to others, and requests for votes
@@ -45,6 +46,7 @@ func (g *group) tick(ctx actor.Context, at time.Duration) {
 	g.reads.expire(ctx, g)
 	g.proposals.expire(ctx, g)
 	g.expireTransfer(ctx)
+	g.yieldStalled()
 	if g.node.HasReady() || g.reads.waiting() {
 		g.wake(ctx)
 	}
@@ -136,13 +138,18 @@ func (g *group) append(ctx actor.Context, m *raftpb.Message, votes []*raftpb.Mes
 		w.HardState = g.hardState(a)
 		g.tokens++
 		a.token = g.tokens
-		g.appends = append(g.appends, a)
+		g.queueAppend(a)
 		ctx.Request(g.cfg.Store.Writer, &logstore.Write{GroupWrite: w, Token: a.token})
 		return
 	}
 	a.done = true
-	g.appends = append(g.appends, a)
+	g.queueAppend(a)
 	g.release(ctx)
+}
+
+func (g *group) queueAppend(a *appendWrite) {
+	a.since = g.ticks
+	g.appends = append(g.appends, a)
 }
 
 // mustWrite leaves a commit index that stands alone to the next write: it is no promise to anybody, and raft finds it again. So
@@ -205,6 +212,9 @@ func (g *group) release(ctx actor.Context) {
 		}
 		g.appends[0] = nil
 		g.appends = g.appends[1:]
+		if len(g.appends) > 0 {
+			g.appends[0].since = g.ticks
+		}
 		g.settle(ctx, a)
 	}
 }

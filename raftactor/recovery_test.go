@@ -221,6 +221,34 @@ func TestFullDiskStartsOverWhenThereIsSpace(t *testing.T) {
 	}
 }
 
+// TestFrozenDiskYieldsLeadership: a leader that can't write applies nothing and answers nobody, although the others commit.
+func TestFrozenDiskYieldsLeadership(t *testing.T) {
+	w := cluster(t, 23, 3)
+	frozen := w.leader()
+	frozen.set("a", "1")
+	w.agree(w.nodes...)
+	frozen.store.delay = time.Hour
+	frozen.ask(consensus.NewPropose(text("set a 2")))
+	var next *node
+	w.until("another leader", 5*time.Second, func() bool {
+		for _, n := range w.nodes {
+			if n != frozen && n.status().GetRole() == consensus.Role_ROLE_LEADER {
+				next = n
+			}
+		}
+		return next != nil
+	})
+	next.set("a", "3")
+	w.run(10 * time.Second)
+	if next.status().GetRole() != consensus.Role_ROLE_LEADER {
+		t.Fatal("leadership did not stay where the disk works")
+	}
+	frozen.crash()
+	frozen.store.delay, frozen.store.last = 0, 0
+	frozen.start(nil)
+	w.agree(w.nodes...)
+}
+
 func TestFailedStoreHaltsAndAcknowledgesNothing(t *testing.T) {
 	w := cluster(t, 20, 3)
 	leader := w.leader()

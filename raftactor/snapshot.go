@@ -104,7 +104,7 @@ func (g *group) snapshotSaved(ctx actor.Context, m *logstore.SnapshotSaved) {
 	}
 	g.tokens++
 	a.token = g.tokens
-	g.appends = append(g.appends, a)
+	g.queueAppend(a)
 	ctx.Request(g.cfg.Store.Writer, &logstore.Write{GroupWrite: w, Token: a.token})
 }
 
