@@ -47,17 +47,38 @@ func (e *env) Now() time.Time { return epoch.Add(e.Boot() + e.node.jump) }
 func (e *env) Boot() time.Duration { return e.node.local(e.node.world.now) }
 
 func (e *env) After(d time.Duration, pid *actor.PID, msg any) actors.Timer {
-	n, target := e.node, actor.NewPID(pid.GetAddress(), pid.GetId())
-	return n.world.after(n.global(d), func() {
-		n.whenAwake(e.life, func() {
-			process, _ := n.system.ProcessRegistry.Get(target)
-			if system, ok := msg.(actor.SystemMessage); ok {
-				process.SendSystemMessage(target, system)
-				return
-			}
-			process.SendUserMessage(target, msg)
-		})
-	})
+	t := &timer{env: e, due: e.Boot() + max(d, 0), pid: pid, msg: msg}
+	t.event = e.node.world.after(e.node.global(d), t.fire)
+	return t
+}
+
+// timer is a message on its way to an actor of one life.
+type timer struct {
+	env   *env
+	due   time.Duration // on the node's own clock
+	pid   *actor.PID
+	msg   any
+	event *event
+}
+
+func (t *timer) Stop() bool { return t.event.Stop() }
+
+func (t *timer) fire() {
+	n := t.env.node
+	if left := t.due - t.env.Boot(); left > 0 { // the clock has slowed down meanwhile
+		t.event = n.world.after(n.global(left), t.fire)
+		return
+	}
+	n.whenAwake(t.env.life, t.deliver)
+}
+
+func (t *timer) deliver() {
+	process, _ := t.env.node.system.ProcessRegistry.Get(t.pid)
+	if system, ok := t.msg.(actor.SystemMessage); ok {
+		process.SendSystemMessage(t.pid, system)
+		return
+	}
+	process.SendUserMessage(t.pid, t.msg)
 }
 
 func (e *env) Rand(name string) *rand.Rand {

@@ -239,6 +239,18 @@ func (w *World) plan(f Fault) {
 	})
 }
 
+// injectPlanned makes the faults that an event triggered in an earlier run, at the point of the same turn.
+func (w *World) injectPlanned() {
+	planned := w.atStep[w.trace.steps]
+	delete(w.atStep, w.trace.steps)
+	for _, f := range planned {
+		if !w.faultsOver {
+			w.injected = append(w.injected, f)
+			w.inject(f)
+		}
+	}
+}
+
 func (w *World) await(e eventual) {
 	if w.failure != nil {
 		return

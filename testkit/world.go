@@ -162,13 +162,6 @@ func (w *World) step() bool {
 		w.ready[n-1] = nil
 		w.ready = w.ready[:n-1]
 		m.turn()
-		if planned := w.atStep[w.trace.steps]; planned != nil && !w.faultsOver {
-			delete(w.atStep, w.trace.steps)
-			for _, f := range planned {
-				w.injected = append(w.injected, f)
-				w.inject(f)
-			}
-		}
 		if w.idle++; w.idle > livelock {
 			w.fail("%d turns in one instant: %s is busy with itself", livelock, m)
 		}
