@@ -43,7 +43,7 @@ func (t *sessions) open(index uint64) {
 			delete(t.byID, id)
 			continue
 		}
-		if oldest == nil || s.used < oldest.used || s.used == oldest.used && s.id < oldest.id {
+		if oldest == nil || s.used < oldest.used || s.used == oldest.used && id < oldest.id {
 			oldest = s
 		}
 	}

@@ -2,6 +2,8 @@ package raftactor
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/asynkron/protoactor-go/actor"
 	"go.etcd.io/raft/v3"
@@ -191,8 +193,8 @@ func (g *group) sendSnapshot(ctx actor.Context, m *raftpb.Message) {
 
 func (g *group) snapshotSent(ctx actor.Context, m *logstore.SnapshotSent) {
 	var s *stream
-	for _, candidate := range g.snapshots.streams {
-		if candidate.token == m.Token {
+	for _, to := range slices.Sorted(maps.Keys(g.snapshots.streams)) {
+		if candidate := g.snapshots.streams[to]; candidate.token == m.Token {
 			s = candidate
 		}
 	}

@@ -61,6 +61,10 @@ type snapshotKey struct {
 
 func (r *SnapshotRef) key() snapshotKey { return snapshotKey{r.Group, r.Index, r.Term} }
 
+func (k snapshotKey) compare(other snapshotKey) int {
+	return cmp.Or(cmp.Compare(k.group, other.group), cmp.Compare(k.index, other.index), cmp.Compare(k.term, other.term))
+}
+
 // newer orders a group's snapshots, the newest first.
 func newer(a, b SnapshotRef) int {
 	return cmp.Or(cmp.Compare(b.Index, a.Index), cmp.Compare(b.Term, a.Term))

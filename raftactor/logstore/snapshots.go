@@ -3,6 +3,7 @@ package logstore
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -282,11 +283,8 @@ func (s *snapshots) childGone(ctx actor.Context, who *actor.PID) {
 			s.sendEnded(ctx, transfer, errJobFailed)
 		}
 	}
-	for _, job := range s.receives {
-		if job.child.Equal(who) {
-			s.receiveEnded(&receiveEnded{key: job.ref.key(), child: who})
-			return
-		}
+	for _, key := range slices.SortedFunc(maps.Keys(s.receives), snapshotKey.compare) {
+		s.receiveEnded(&receiveEnded{key: key, child: who})
 	}
 }
 

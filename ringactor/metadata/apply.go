@@ -105,16 +105,23 @@ func hasUnknownFields(m protoreflect.Message) bool {
 	}
 	found := false
 	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		switch {
-		case f.Message() == nil:
-		case f.IsList():
-			for i := range v.List().Len() {
-				found = found || hasUnknownFields(v.List().Get(i).Message())
-			}
-		default:
-			found = hasUnknownFields(v.Message())
-		}
-		return !found
+		found = found || holdsUnknownFields(f, v)
+		return true
 	})
 	return found
+}
+
+func holdsUnknownFields(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+	if f.Message() == nil {
+		return false
+	}
+	if !f.IsList() {
+		return hasUnknownFields(v.Message())
+	}
+	for i := range v.List().Len() {
+		if hasUnknownFields(v.List().Get(i).Message()) {
+			return true
+		}
+	}
+	return false
 }
