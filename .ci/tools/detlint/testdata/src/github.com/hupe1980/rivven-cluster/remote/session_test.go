@@ -1,0 +1,5 @@
+package remote
+
+import "time"
+
+func now() time.Time { return time.Now() }

@@ -1,0 +1,5 @@
+package protoreflect
+
+type Message interface {
+	Range(func(field int, value any) bool)
+}
