@@ -94,7 +94,8 @@ func appendMessage(dst []byte, msg any, size int) ([]byte, error) {
 		return dst, nil
 	}
 	// The size was taken when the message was queued, and what was sent does not change.
-	return proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(dst, msg.(proto.Message))
+	// Maps are sorted, so that a seed sends, and damages, the same bytes in every run.
+	return proto.MarshalOptions{UseCachedSize: true, Deterministic: true}.MarshalAppend(dst, msg.(proto.Message))
 }
 
 // wireType is one type as a lane's table holds it.
