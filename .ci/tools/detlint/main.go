@@ -43,6 +43,7 @@ func run(pass *analysis.Pass) (any, error) {
 		checkScheduling(pass, f)
 		checkAddresses(pass, f)
 		checkMaps(pass, f, funcs)
+		checkMarshal(pass, f, funcs)
 	}
 	return nil, nil
 }
