@@ -137,7 +137,7 @@ func (b *bootstrap) start(ctx actor.Context) {
 	case len(b.view.configured) == 0:
 		b.initialise(ctx, []*Candidate{b.view.self})
 	default:
-		b.onRound(ctx)
+		b.look(ctx)
 	}
 	b.schedule(ctx)
 }

@@ -45,6 +45,17 @@ func TestOneNodeLateByAMinuteIsWaitedFor(t *testing.T) {
 	}
 }
 
+// A blank node keeps one timer, whatever it started with.
+func TestAsksOnceAnInterval(t *testing.T) {
+	w := newWorld(t, 3)
+	n := w.nodes[0]
+	n.start()
+	w.runFor(10 * time.Second)
+	if rounds := n.resolves / (len(n.peers) - 1); rounds < 30 || rounds > 41 {
+		t.Fatalf("%d rounds in 10 s, want one in 250 to 300 ms", rounds)
+	}
+}
+
 func TestAloneWithoutPeers(t *testing.T) {
 	w := newWorld(t, 1)
 	w.nodes[0].peers = nil

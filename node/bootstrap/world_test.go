@@ -39,17 +39,18 @@ type timer struct {
 }
 
 type node struct {
-	w       *world
-	number  int
-	address string
-	peers   []string
-	up      bool
-	life    int
-	store   *disk
-	system  *actors.System
-	cluster string // as the remote announces it
-	ready   []string
-	rand    *rand.Rand
+	w        *world
+	number   int
+	address  string
+	peers    []string
+	up       bool
+	life     int
+	store    *disk
+	system   *actors.System
+	cluster  string // as the remote announces it
+	ready    []string
+	rand     *rand.Rand
+	resolves int // asked of the remote
 }
 
 // disk keeps what was written through crashes.
@@ -236,6 +237,7 @@ func (n *node) remote(c actor.Context) {
 		n.cluster = m.ClusterID
 		c.Respond(&actors.ClusterIDSet{})
 	case *actors.Resolve:
+		n.resolves++
 		other := n.w.at(m.Address)
 		if other == nil || !other.up {
 			sender := c.Sender()
