@@ -57,10 +57,10 @@ func everyoneWrites() func(testkit.View) error {
 		if n := nodes[p.next]; !p.busy {
 			p.busy = true
 			v.Client(90).Put(n, "after", fmt.Sprint(n.ID()), func(o testkit.Outcome) {
-				p.busy = false
 				if o == testkit.OK {
 					p.next++
 				}
+				v.At(v.Now()+50*time.Millisecond, func() { p.busy = false })
 			})
 		}
 		return fmt.Errorf("node %d did not write yet", nodes[p.next].ID())
