@@ -13,6 +13,7 @@ import (
 
 const (
 	greetDeadline     = 3 * time.Second
+	dialBackAfter     = 100 * time.Millisecond
 	finishDeadline    = 3 * time.Second
 	heartbeatInterval = 3 * time.Second
 	backoffMin        = 50 * time.Millisecond
@@ -66,7 +67,8 @@ type line struct {
 	kind     Kind
 	phase    phase
 	dial     uint64
-	address  string // that was dialed
+	since    time.Duration // of the dial, on the boot clock
+	address  string        // that was dialed
 	conn     Conn
 	failures int
 	renewing bool // comes back at once
@@ -222,6 +224,7 @@ func (s *session) dialMain() { s.dial(&s.lines[KindMain], s.peer.address, s.expe
 func (s *session) dial(l *line, address string, expect uint64) {
 	s.settle(l, phaseDialing)
 	l.dial, l.address, l.conn, l.renewing, l.leaving = s.core.dialSequence.Add(1), address, nil, false, false
+	l.since = s.core.env.Boot()
 	s.core.metrics.dials.Add(1)
 	s.tell(&dialing{l.dial, s.peer})
 	s.core.transport.Dial(l.dial, l.kind, address, expect)
@@ -430,6 +433,16 @@ func (s *session) dialNow() {
 	if l := &s.lines[KindMain]; !s.draining && (l.phase == phaseIdle || l.phase == phaseWaiting) {
 		s.dialMain()
 	}
+}
+
+// dialBack follows a connection that came in: the peer is there now. A dial that is under way for long began before it was, and
+// its packets are repeated ever more rarely; what comes of it after all is closed.
+func (s *session) dialBack() {
+	if l := &s.lines[KindMain]; l.phase == phaseDialing && !s.draining && s.core.env.Boot()-l.since > dialBackAfter {
+		s.dialMain()
+		return
+	}
+	s.dialNow()
 }
 
 func (s *session) answerResolves(ctx actor.Context, info *actors.PeerInfo, err error) {

@@ -305,7 +305,7 @@ func (s *session) onCameIn(ctx actor.Context, msg *cameIn) {
 		s.report(msg.info)
 	}
 	if s.up == nil {
-		s.dialNow()
+		s.dialBack()
 	}
 }
 

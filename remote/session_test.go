@@ -415,6 +415,27 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
+func TestDialUnderWayIsNotWaitedFor(t *testing.T) {
+	w, a, b := pair(t)
+	a.collect("echo", func(ctx actor.Context) { ctx.Respond(text("yes")) })
+	b.crash()
+	a.Root.Send(b.at("x"), text("hello")) // its dial ends at the deadline, whoever listens meanwhile
+	w.runFor(dialDeadline / 2)
+	b = w.start("b:1", worldIdentity(2, 2))
+	asker := b.collect("asker")
+	b.do(asker, func(ctx actor.Context) { ctx.Request(a.at("echo"), text("anybody?")) })
+	w.runFor(dialDeadline / 10)
+	if len(asker.take()) != 1 {
+		t.Fatal("a peer that came in waits until a dial that began before it was there has failed")
+	}
+	w.runFor(dialDeadline)
+	b.do(asker, func(ctx actor.Context) { ctx.Request(a.at("echo"), text("still?")) })
+	w.runFor(time.Second)
+	if len(asker.take()) != 1 {
+		t.Fatal("the failure of the old dial ended the new connection")
+	}
+}
+
 func TestVerdictOnAFormerLife(t *testing.T) {
 	w, a, b := pair(t)
 	a.collect("echo", func(ctx actor.Context) { ctx.Respond(text("yes")) })
