@@ -93,6 +93,7 @@ func TestScenarioPartitionLeaderDies(t *testing.T) {
 			w.Await("all of it moves after that", 10*time.Second, moved(victim.NodeID(), before))
 			victim.Restart()
 			together(w, 20*time.Second)
+			w.RunFor(5 * time.Second) // leaders are evened out
 		}
 	})
 }
