@@ -55,7 +55,7 @@ func (f *foreign) Receive(c actor.Context) {
 		self, root := c.Self(), c.ActorSystem().Root
 		for n := range 3 {
 			go func() {
-				time.Sleep(50 * time.Millisecond)
+				<-time.After(50 * time.Millisecond) // on the bubble's clock
 				root.Send(self, &tick{n})
 			}()
 		}

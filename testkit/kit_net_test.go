@@ -305,7 +305,7 @@ func (r *wires) reach(outs map[[2]int]*outlet) string {
 	for _, e := range r.ends {
 		e.got = nil
 	}
-	for pair, o := range outs { //nolint:revive // every pair has a link of its own
+	for pair, o := range outs {
 		o.send(fmt.Sprint(pair[0]))
 	}
 	r.world.RunFor(time.Second)

@@ -25,13 +25,6 @@ func (n *Node) bareLife() {
 	n.system = actors.NewSystem(newEnv(n), actors.WithMailbox(func() actor.Mailbox { return &mailbox{node: n, life: life} }))
 }
 
-// stepFor lets so many turns or events happen.
-func (w *World) stepFor(count int) {
-	for range count {
-		w.step()
-	}
-}
-
 // drain lets everything happen that needs no time to pass.
 func (w *World) drain() {
 	for len(w.ready) > 0 && w.step() {

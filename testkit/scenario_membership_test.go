@@ -101,7 +101,7 @@ func TestScenarioMembershipChangeBeforeFirstCommit(t *testing.T) {
 		until(w, "the successor's change is made", 15*time.Second, func() error {
 			_, err := next.Ask(metaActor, &consensus.ChangeMembership{Changes: []*consensus.Change{promotion(y)}}, time.Second)
 			if in := replicas(next.Status().GetVoters()); !in[y.Replica()] {
-				return fmt.Errorf("%d voters: %v", len(in), err)
+				return fmt.Errorf("%d voters: %w", len(in), err)
 			}
 			return nil
 		})

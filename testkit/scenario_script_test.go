@@ -83,7 +83,7 @@ func lead(w *testkit.World, n *testkit.Node) {
 			return nil
 		}
 		_, err := leader.Ask(metaActor, &consensus.TransferLeadership{ToReplica: n.Replica()}, time.Second)
-		return fmt.Errorf("node %d does not lead: %v", n.ID(), err)
+		return fmt.Errorf("node %d does not lead: %w", n.ID(), err)
 	})
 }
 
