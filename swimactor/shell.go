@@ -178,7 +178,7 @@ func (a *shell) receive(ctx actor.Context, in *actors.Inbound) {
 		a.metrics.refusedType.Add(1)
 		return
 	}
-	msg := decode(wire)
+	msg := Decode(wire)
 	if msg == nil {
 		a.metrics.refusedType.Add(1)
 		return
@@ -207,7 +207,7 @@ func provenBy(peer *actors.PeerInfo, r *swim.Record) bool {
 func (a *shell) perform(ctx actor.Context, now time.Duration, out swim.Output) {
 	for i := range out.Sends {
 		s := &out.Sends[i]
-		actors.Send(classOf(s), ctx, actor.NewPID(s.To.Address, actors.NameSwim), encode(s.Message))
+		actors.Send(classOf(s), ctx, actor.NewPID(s.To.Address, actors.NameSwim), Encode(s.Message))
 	}
 	for _, e := range out.Events {
 		a.report(ctx, e)

@@ -26,8 +26,8 @@ func classOf(s *swim.Send) actors.Class {
 	return actors.Control
 }
 
-// encode writes a core's message for the wire.
-func encode(msg swim.Message) *Message {
+// Encode writes a core's message for the wire.
+func Encode(msg swim.Message) *Message {
 	switch m := msg.(type) {
 	case *swim.Ping:
 		return &Message{Body: &Message_Ping{&Ping{Seq: m.Seq, Target: m.Target, Generation: m.Generation, Stream: m.Stream, Updates: encodeUpdates(m.Updates)}}}
@@ -65,9 +65,9 @@ func encode(msg swim.Message) *Message {
 	return &Message{}
 }
 
-// decode reads a message from the wire; nil for one that holds nothing, or nothing this version knows. What it says
+// Decode reads a message from the wire; nil for one that holds nothing, or nothing this version knows. What it says
 // is for the core to check.
-func decode(msg *Message) swim.Message {
+func Decode(msg *Message) swim.Message {
 	switch b := msg.GetBody().(type) {
 	case *Message_Ping:
 		m := b.Ping

@@ -62,7 +62,7 @@ func TestWireRoundTrip(t *testing.T) {
 			&swim.LeaveAck{Seq: seq},
 			&swim.ConflictNotice{Holder: r, Refused: r},
 		} {
-			data, err := proto.Marshal(encode(want))
+			data, err := proto.Marshal(Encode(want))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -70,7 +70,7 @@ func TestWireRoundTrip(t *testing.T) {
 			if err := proto.Unmarshal(data, &wire); err != nil {
 				t.Fatal(err)
 			}
-			if got := decode(&wire); !reflect.DeepEqual(got, want) {
+			if got := Decode(&wire); !reflect.DeepEqual(got, want) {
 				t.Fatalf("%T came back as\n%+v, was\n%+v", want, got, want)
 			}
 		}
@@ -87,7 +87,7 @@ func TestSizeEstimateHolds(t *testing.T) {
 			&swim.PingReq{Seq: ^uint64(0), Target: ^uint64(0), Generation: ^uint64(0), Updates: updates},
 			&swim.Gossip{Updates: updates},
 		} {
-			if got, most := proto.Size(encode(msg)), swim.DatagramBytes(updates); got > most {
+			if got, most := proto.Size(Encode(msg)), swim.DatagramBytes(updates); got > most {
 				t.Fatalf("%T takes %d bytes, estimated at %d", msg, got, most)
 			}
 		}
@@ -101,7 +101,7 @@ func FuzzReceive(f *testing.F) {
 		&swim.Ping{Seq: 1, Target: 2, Updates: []swim.Update{{ID: 3, State: swim.Suspect, Accusers: []uint64{4}}}},
 		&swim.SyncRecords{Updates: []swim.Update{{ID: 3, State: swim.Alive, Record: &swim.Record{ID: 3, Address: "a:1"}}}, Last: true},
 	} {
-		data, err := proto.Marshal(encode(msg))
+		data, err := proto.Marshal(Encode(msg))
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -116,7 +116,7 @@ func FuzzReceive(f *testing.F) {
 		if proto.Unmarshal(data, &wire) != nil {
 			return
 		}
-		msg := decode(&wire)
+		msg := Decode(&wire)
 		if msg == nil {
 			return
 		}
@@ -130,7 +130,7 @@ func FuzzReceive(f *testing.F) {
 			core.Receive(now, swim.Peer{ID: from, Address: "peer:1"}, msg)
 			now += time.Second
 			for _, s := range core.Tick(now).Sends {
-				if encode(s.Message).Body == nil {
+				if Encode(s.Message).Body == nil {
 					t.Errorf("%T has no encoding", s.Message)
 				}
 			}

@@ -233,6 +233,11 @@ func (o *observer) onApplied(s *seat, m *consensus.Applied) {
 	if last := s.applied[g.name]; index <= last {
 		o.world.failed("raft: state machine safety", fmt.Sprintf("group %s: node %d applied index %d after %d", g.name, s.node.id, index, last))
 	}
+	for between := s.applied[g.name] + 1; between < index; between++ {
+		if _, applied := g.entries[between]; applied {
+			o.world.failed("raft: state machine safety", fmt.Sprintf("group %s: node %d applied index %d after %d and left out %d", g.name, s.node.id, index, s.applied[g.name], between))
+		}
+	}
 	s.applied[g.name] = index
 	content := hashMessage(m.Entry.Command)
 	if m.Err != nil {

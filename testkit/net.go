@@ -44,6 +44,7 @@ type link struct {
 	cutSince time.Duration
 	cuts     int // tells one cut from the next
 	held     int
+	heals    int      // tells a hold from before a heal
 	stalled  []func() // stream frames that wait for the link, in order
 }
 
@@ -152,9 +153,9 @@ func (n *Net) Hold(from, to int) (release func()) {
 	l := n.link(from, to)
 	l.held++
 	n.count("hold")
-	done := false
+	done, heals := false, l.heals
 	return func() {
-		if !done {
+		if !done && l.heals == heals {
 			done = true
 			l.held--
 			n.release(l)
@@ -162,11 +163,14 @@ func (n *Net) Hold(from, to int) (release func()) {
 	}
 }
 
-// MendAll ends every cut.
+// MendAll ends every cut and releases everything that is held.
 func (n *Net) MendAll() {
 	for _, a := range n.world.nodes {
 		for _, b := range n.world.nodes {
-			n.Mend(a.id, b.id)
+			l := n.link(a.id, b.id)
+			l.cut, l.held = false, 0
+			l.heals++
+			n.release(l)
 		}
 	}
 }

@@ -81,7 +81,7 @@ func (o *owners) settled(v testkit.View) error {
 	return nil
 }
 
-// intrude proposes changes for epochs before and after those that are.
+// intrude proposes changes for epochs before and after those that are, and leaders that are not in sync.
 func (o *owners) intrude(w *testkit.World) {
 	r := w.Rand("intruder")
 	var again func()
@@ -90,16 +90,19 @@ func (o *owners) intrude(w *testkit.World) {
 		if p := o.any(r, testkit.View{World: w}); p != nil {
 			off := uint64(1 + r.IntN(2)) //nolint:gosec // small
 			leader, partition := p.GetLeaderEpoch(), p.GetPartitionEpoch()
-			switch r.IntN(3) {
+			inSync := slices.Clone(p.GetIsr())
+			switch r.IntN(4) {
 			case 0:
-				leader, partition = leader+off, partition+off
+				inSync = slices.DeleteFunc(inSync, func(id uint64) bool { return id == p.GetLeader() })
 			case 1:
+				leader, partition = leader+off, partition+off
+			case 2:
 				partition += off
 			default:
 				partition -= min(off, partition)
 			}
 			command := &metadata.UpdatePartitionISR{
-				Topic: p.GetTopic(), Partition: p.GetPartition(), LeaderEpoch: leader, PartitionEpoch: partition, Isr: slices.Clone(p.GetIsr()),
+				Topic: p.GetTopic(), Partition: p.GetPartition(), LeaderEpoch: leader, PartitionEpoch: partition, Isr: inSync,
 			}
 			w.Nodes()[r.IntN(5)].Request(metaActor, consensus.NewPropose(command), time.Second, func(any, error) {})
 		}
