@@ -35,8 +35,8 @@ func TestRandomCommandsKeepTheRules(t *testing.T) {
 			if err := check(w.state); err != nil {
 				rt.Fatalf("after %T %v: %v", command, command, err)
 			}
-			if err := checkStep(before, w.state); err != nil {
-				rt.Fatalf("after %T %v: %v", command, command, err)
+			if err == nil {
+				checkSteps(rt, before, w, command)
 			}
 			// A replica that decodes the same command from its log gets the same result, error and state.
 			decoded := proto.Clone(command)
@@ -71,6 +71,35 @@ func TestRandomCommandsKeepTheRules(t *testing.T) {
 		if applied[string(command.ProtoReflect().Descriptor().Name())] == 0 {
 			t.Errorf("no random %T was ever accepted: the test draws too badly to show anything", command)
 		}
+	}
+}
+
+// checkSteps checks what must hold between a state and the next, for each command of a batch.
+func checkSteps(rt *rapid.T, before State, w *world, command proto.Message) {
+	parts := []proto.Message{command}
+	if b, ok := command.(*Batch); ok {
+		parts = parts[:0]
+		for _, packed := range b.Commands {
+			part, err := consensus.Unpack(packed)
+			if err != nil {
+				rt.Fatal(err)
+			}
+			parts = append(parts, part)
+		}
+	}
+	state := before
+	for _, part := range parts {
+		next, _, err := state.Apply(w.index, part)
+		if err != nil {
+			rt.Fatalf("%T %v passes in a batch and fails alone: %v", part, part, err)
+		}
+		if err := checkStep(state, next); err != nil {
+			rt.Fatalf("after %T %v: %v", part, part, err)
+		}
+		state = next
+	}
+	if !state.Equal(w.state) {
+		rt.Fatalf("%v leads to another state than its parts one by one", command)
 	}
 }
 
