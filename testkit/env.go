@@ -48,7 +48,7 @@ func (e *env) Boot() time.Duration { return e.node.local(e.node.world.now) }
 
 func (e *env) After(d time.Duration, pid *actor.PID, msg any) actors.Timer {
 	t := &timer{env: e, due: e.Boot() + max(d, 0), pid: pid, msg: msg}
-	t.event = e.node.world.after(e.node.global(d), t.fire)
+	e.node.world.enter(&t.event, e.node.global(d), t)
 	return t
 }
 
@@ -58,15 +58,19 @@ type timer struct {
 	due   time.Duration // on the node's own clock
 	pid   *actor.PID
 	msg   any
-	event *event
+	event event
 }
 
 func (t *timer) Stop() bool { return t.event.Stop() }
 
-func (t *timer) fire() {
+func (t *timer) happen() {
 	n := t.env.node
 	if left := t.due - t.env.Boot(); left > 0 { // the clock has slowed down meanwhile
-		t.event = n.world.after(n.global(left), t.fire)
+		n.world.enter(&t.event, n.global(left), t)
+		return
+	}
+	if n.awake(t.env.life) {
+		t.deliver()
 		return
 	}
 	n.whenAwake(t.env.life, t.deliver)

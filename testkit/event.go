@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"reflect"
 	"runtime/debug"
-	"slices"
 	"strings"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -68,7 +67,7 @@ func (w *World) event(e Event) {
 }
 
 func (w *World) tell(e Event) {
-	for _, x := range slices.Clone(w.matches) {
+	for _, x := range w.matches { // those that are added meanwhile wait for the next event
 		if x.fits(e) {
 			x.do(e)
 		}

@@ -125,6 +125,9 @@ func (n *Node) awaitReady(life int) {
 // its id, the cluster's first voters. It is nil until the node has opened its disk, and where that failed.
 func (n *Node) Running() *node.Node { return n.runs }
 
+// awake reports whether that life goes on and is not paused.
+func (n *Node) awake(life int) bool { return n.life == life && n.up && !n.paused }
+
 // whenAwake runs f in the given life of the node, later if it is paused.
 func (n *Node) whenAwake(life int, f func()) {
 	if n.life != life || !n.up {

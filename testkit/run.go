@@ -10,6 +10,7 @@ import (
 	rand2 "math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"sort"
 	"strings"
@@ -158,6 +159,9 @@ func withRandomness(seed uint64, f func()) {
 	var key [32]byte
 	for i := range 8 {
 		key[i] = byte(seed >> (8 * i))
+	}
+	if os.Getenv("GOGC") == "" { // a world allocates much and keeps little
+		defer debug.SetGCPercent(debug.SetGCPercent(400))
 	}
 	before := rand.Reader
 	rand.Reader = seededReader{rand2.NewChaCha8(key)}

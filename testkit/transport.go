@@ -80,6 +80,11 @@ func (t *transport) connect(dial uint64, kind remote.Kind, target *transport) {
 	a := &conn{transport: t, id: n.ids, kind: kind}
 	b := &conn{transport: target, id: n.ids + 1, kind: kind}
 	a.peer, b.peer = b, a
+	for _, c := range []*conn{a, b} {
+		for class := range c.lanes {
+			c.lanes[class].conn, c.lanes[class].class = c, actors.Class(class)
+		}
+	}
 	t.conns, target.conns = append(t.conns, a), append(target.conns, b)
 	target.alive(func() { b.open(func() { target.handler.Accepted(b) }) })
 	w.after(n.latency(target.node, t.node), func() {
@@ -190,6 +195,8 @@ type conn struct {
 
 // lane is one direction of one class.
 type lane struct {
+	conn     *conn
+	class    actors.Class
 	out      remote.Outbox
 	pending  bool
 	underWay int
@@ -211,36 +218,63 @@ func (c *conn) Greet(frame []byte) {
 	})
 }
 
+// packet is something on its way to the other end of a connection.
+type packet struct {
+	from    *conn
+	link    *link
+	deliver func(to *conn) // nil: frames of a lane
+	lane    *lane
+	frames  []byte
+}
+
 // carry brings something to the other end in the order of the connection's streams.
-func (c *conn) carry(deliver func(to *conn)) {
+func (c *conn) carry(deliver func(to *conn)) { c.send(&packet{from: c, deliver: deliver}) }
+
+func (c *conn) send(p *packet) {
 	if c.gone {
 		return
 	}
 	n := c.transport.net()
 	from, to := c.node(), c.peer.node()
-	l := n.link(from.id, to.id)
+	p.link = n.link(from.id, to.id)
 	d := n.latency(from, to)
-	if from != to && n.model.Loss > 0 && l.rand.Float64() < n.model.Loss {
+	if from != to && n.model.Loss > 0 && p.link.rand.Float64() < n.model.Loss {
 		d += 25*time.Millisecond + 2*n.latency(from, to) // sent again after a probe timeout
 		n.count("retransmit")
 	}
 	at := max(n.world.now+d, c.lastAt)
 	c.lastAt = at
-	n.world.after(at-n.world.now, func() { c.arrive(l, deliver) })
+	n.world.post(at-n.world.now, p)
 }
 
-// arrive waits for the link and for the receiver, in order.
-func (c *conn) arrive(l *link, deliver func(to *conn)) {
-	to := c.peer
-	if c.node() != to.node() && (!l.open() || len(l.stalled) > 0 && l.cut) {
-		l.stalled = append(l.stalled, func() { c.arrive(l, deliver) })
+// happen waits for the link and for the receiver, in order.
+func (p *packet) happen() {
+	l, to := p.link, p.from.peer
+	if p.from.node() != to.node() && (!l.open() || len(l.stalled) > 0 && l.cut) {
+		l.stalled = append(l.stalled, p.happen)
 		return
 	}
-	to.transport.alive(func() {
-		if !to.gone {
-			deliver(to)
+	if to.transport.node.awake(to.transport.life) {
+		p.arrive()
+		return
+	}
+	to.transport.node.whenAwake(to.transport.life, p.arrive)
+}
+
+func (p *packet) arrive() {
+	to := p.from.peer
+	switch {
+	case to.transport.closed || to.gone:
+	case p.deliver != nil:
+		p.deliver(to)
+	default:
+		p.lane.arrived(len(p.frames))
+		if to.receiving != nil {
+			to.frames(p.lane.class, p.frames)
+			return
 		}
-	})
+		to.whenReceiving(func() { to.frames(p.lane.class, p.frames) })
+	}
 }
 
 func (c *conn) whenOpen(f func()) {
@@ -276,41 +310,48 @@ func (c *conn) wake(class actors.Class) {
 		return
 	}
 	l.pending = true
-	c.node().world.after(0, func() {
-		c.transport.alive(func() {
-			l.pending = false
-			c.pump(class)
-		})
-	})
+	c.node().world.post(0, l)
+}
+
+// happen is the turn of a lane in which something waits.
+func (l *lane) happen() {
+	if t := l.conn.transport; t.node.awake(t.life) {
+		l.pump()
+	} else {
+		t.node.whenAwake(t.life, l.pump)
+	}
 }
 
 // pump encodes what waits, as long as the window is open.
-func (c *conn) pump(class actors.Class) {
-	l := &c.lanes[class]
+func (l *lane) pump() {
+	c := l.conn
+	if c.transport.closed {
+		return
+	}
+	l.pending = false
 	for !c.gone && l.out != nil && l.underWay < window {
 		b := l.out.Fill(nil)
 		if len(b) == 0 {
 			break
 		}
-		if class == actors.Datagram {
+		if l.class == actors.Datagram {
 			c.datagram(b)
 			continue
 		}
-		c.stream(class, b)
+		l.underWay += len(b)
+		c.send(&packet{from: c, lane: l, frames: b}) // a run of frames, each behind its length
 	}
 	c.tryFinish()
 }
 
-// stream carries a run of frames, each behind its length.
-func (c *conn) stream(class actors.Class, b []byte) {
-	l := &c.lanes[class]
-	l.underWay += len(b)
-	size := len(b)
-	c.carry(func(to *conn) {
-		l.underWay -= size
-		c.wake(class)
-		to.whenReceiving(func() { to.frames(class, b) })
-	})
+// arrived gives the window back.
+func (l *lane) arrived(size int) {
+	full := l.underWay >= window
+	l.underWay -= size
+	if full {
+		l.conn.wake(l.class)
+	}
+	l.conn.tryFinish()
 }
 
 func (c *conn) frames(class actors.Class, b []byte) {
