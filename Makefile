@@ -1,5 +1,6 @@
 .PHONY: build test lint fuzz bench sim e2e proto
 FUZZTIME ?= 10s
+KILLS ?= 10
 
 build: ; CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o bin/ ./node/rivven-node
 test: ; go test ./...
@@ -9,5 +10,5 @@ lint:
 fuzz: ; bash .ci/fuzz $(FUZZTIME)
 bench: ; go test -run '^$$' -bench . -benchmem ./...
 sim: ; go test -count=1 -v -timeout 60m ./testkit -run '^TestCluster$$' -testkit.seeds=300 -testkit.twice
-e2e: ; go test -count=1 -v ./node/e2e
+e2e: ; go test -count=1 -v ./node/e2e -timeout 60m -e2e.kills=$(KILLS)
 proto: ; bash .ci/proto

@@ -38,38 +38,68 @@ func (h *history) add(op porcupine.Operation) {
 	h.ops = append(h.ops, op)
 }
 
-// put writes a key once and reports whether it was acknowledged. What had no effect for certain is not recorded; what is
-// unknown may take effect at any time from its call on.
+type outcome uint8
+
+const (
+	acknowledged outcome = iota
+	refused              // it had no effect, for certain
+	unknown              // it may take effect at any time from its call on
+)
+
+// put writes a key once and reports whether it was acknowledged.
 func (h *history) put(ctx context.Context, id int, cl *client.Client, key, value string) bool {
+	if h.write(ctx, id, cl, key, value) != acknowledged {
+		return false
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.acked[key] = value
+	return true
+}
+
+// write records what may have had an effect.
+func (h *history) write(ctx context.Context, id int, cl *client.Client, key, value string) outcome {
 	call := h.now()
 	_, err := cl.PutConfig(ctx, key, []byte(value))
 	op := porcupine.Operation{ClientId: id, Input: input{key, value, true}, Call: call, Output: "", Return: h.now()}
+	result := acknowledged
 	switch {
 	case err == nil:
-		h.mu.Lock()
-		h.acked[key] = value
-		h.mu.Unlock()
 	case noEffect(err):
-		return false
+		return refused
 	default:
-		op.Return = math.MaxInt64
+		op.Return, result = math.MaxInt64, unknown
 	}
 	h.add(op)
-	return err == nil
+	return result
 }
 
-func (h *history) get(ctx context.Context, id int, cl *client.Client, key string) {
+// get records what was read; an error says that nothing was.
+func (h *history) get(ctx context.Context, id int, cl *client.Client, key string) error {
 	call := h.now()
 	entry, err := cl.GetConfig(ctx, key)
 	value := ""
 	switch {
 	case errors.Is(err, client.CodeNotFound):
 	case err != nil:
-		return
+		return err
 	default:
 		value = string(entry.Value)
 	}
 	h.add(porcupine.Operation{ClientId: id, Input: input{key: key}, Call: call, Output: value, Return: h.now()})
+	return nil
+}
+
+// counts returns how many operations were answered, and how many may or may not have taken effect.
+func (h *history) counts() (answered, unsure int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, op := range h.ops {
+		if op.Return == math.MaxInt64 {
+			unsure++
+		}
+	}
+	return len(h.ops) - unsure, unsure
 }
 
 func noEffect(err error) bool {

@@ -126,7 +126,7 @@ func (c *cluster) writeAndKill(h *history, victim *member) {
 				if written.Add(1) == keys/2 {
 					killed.Do(victim.kill)
 				}
-				h.get(ctx, id, cl, fmt.Sprintf("key%03d", max(0, k-clients)))
+				_ = h.get(ctx, id, cl, fmt.Sprintf("key%03d", max(0, k-clients))) // none is no read
 			}
 		}()
 	}
@@ -136,14 +136,20 @@ func (c *cluster) writeAndKill(h *history, victim *member) {
 	}
 }
 
-// nothingLost reads every acknowledged key through every node.
+// nothingLost wants all 200 keys acknowledged, and kept.
 func (c *cluster) nothingLost(h *history) {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
 	if len(h.acked) != 200 {
 		c.t.Errorf("%d keys were acknowledged, want 200", len(h.acked))
 	}
+	c.keeps(h)
+}
+
+// keeps reads every acknowledged key through every node.
+func (c *cluster) keeps(h *history) {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute+time.Duration(len(h.acked))*50*time.Millisecond)
+	defer cancel()
 	for _, m := range c.members {
 		cl := m.client()
 		for key, value := range h.acked {
