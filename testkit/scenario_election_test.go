@@ -262,3 +262,62 @@ func TestScenarioClockJumpsAndSkew(t *testing.T) {
 		}
 	})
 }
+
+// aheadInTerm cuts a follower off and brings it to a term beyond all others', as though it had campaigned without asking first.
+// It learns of the term as such replicas tell of theirs, from a refusal. Its log then falls behind by a write.
+func aheadInTerm(w *testkit.World, leader, behind, other *testkit.Node) (term uint64) {
+	var from, to uint64 // instances
+	w.On(testkit.Match{Message: (*raftactor.Step)(nil), Actor: metaActor}, func(e testkit.Event) {
+		switch e.From {
+		case behind.ID():
+			to = e.Message.(*raftactor.Step).GetInstance()
+		case other.ID():
+			from = e.Message.(*raftactor.Step).GetInstance()
+		}
+	})
+	w.RunFor(time.Second)
+	w.Net().Isolate(behind.ID())
+	w.Must(1, leader, "k", "1", 5*time.Second)
+	_, term = w.Leader()
+	term += 5
+	behind.Deliver(other, metaActor, &raftactor.Step{Instance: max(from, 1), ToInstance: to, Messages: []*raftpb.Message{{
+		Type: raftpb.MsgPreVoteResp.Enum(), From: new(other.Replica()), To: new(behind.Replica()), Term: new(term), Reject: new(true)}}})
+	w.Await("it believes the term", time.Second, func(testkit.View) error {
+		if now := behind.Status().GetTerm(); now != term {
+			return fmt.Errorf("it is in term %d, not %d", now, term)
+		}
+		return nil
+	})
+	return term
+}
+
+// Where some replicas ask before they campaign (PreVote) and others do not, one comes back with a term ahead of all and a log
+// behind all. The leader must move to that term, or the one ahead would refuse it for ever.
+func TestScenarioPreVoteMixed(t *testing.T) {
+	play(t, testkit.Scenario{}, func(w *testkit.World) {
+		leader := formed(w)
+		behind, other := w.Others(leader)[0], w.Others(leader)[1]
+		ahead := aheadInTerm(w, leader, behind, other)
+		w.Net().MendAll()
+		read(w, behind, "k", "1")
+		_, term := w.Leader()
+		w.Require("the leader's term is one that all believe", term >= ahead, "it is %d, one replica was in %d", term, ahead)
+		calm(w, 5*time.Second)
+	})
+}
+
+// The same where the leader dies before the one ahead is back: of the two that are left, one refuses the other for its term and
+// is refused for its log. They must not wait for each other, and the one whose log is behind must not win.
+func TestScenarioPreVoteMixedLeaderDies(t *testing.T) {
+	play(t, testkit.Scenario{}, func(w *testkit.World) {
+		leader := formed(w)
+		behind, other := w.Others(leader)[0], w.Others(leader)[1]
+		aheadInTerm(w, leader, behind, other)
+		leader.Crash(testkit.LoseUnsynced)
+		w.Net().MendAll()
+		next := w.AwaitLeader(10*time.Second, behind.ID(), other.ID())
+		w.Require("the one with the whole log leads", next == other, "node %d does", next.ID())
+		read(w, behind, "k", "1")
+		leader.Restart()
+	})
+}
