@@ -15,7 +15,8 @@ type boltSpace struct {
 	size   int64 // of the file, all of it written
 	ahead  int64
 	zeros  []byte
-	extend func(file *os.File, zeros []byte, at int64) error // a test makes it fail
+	extend func(file *os.File, zeros []byte, at int64) error // tests make it fail, and sync
+	sync   func(*os.File) error
 }
 
 // reservePages stay for transactions that only make the log shorter.
@@ -32,7 +33,7 @@ func (b *boltSpace) open(path string, ahead int64) error {
 		return err
 	}
 	b.file, b.size, b.ahead = file, info.Size(), ahead
-	b.zeros = make([]byte, 256<<10)
+	b.zeros, b.sync = make([]byte, 256<<10), (*os.File).Sync
 	b.extend = func(file *os.File, zeros []byte, at int64) error {
 		_, err := file.WriteAt(zeros, at)
 		return err
@@ -79,7 +80,7 @@ func (b *boltSpace) grow(to int64) error {
 		}
 		b.size += n
 	}
-	return b.file.Sync()
+	return b.sync(b.file)
 }
 
 // onlyShrinks says whether ops write no entries.

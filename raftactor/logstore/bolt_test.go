@@ -414,3 +414,26 @@ func TestBoltReservesEnough(t *testing.T) {
 		}
 	}
 }
+
+// TestBoltSyncs pins what the images above take for granted of the options: bbolt syncs pages, meta page and growth.
+func TestBoltSyncs(t *testing.T) {
+	r := openRig(t, testOptions())
+	if r.db.NoSync || r.db.NoGrowSync {
+		t.Fatal("bbolt does not sync")
+	}
+	broken := errors.New("input/output error")
+	r.w.space.sync = func(*os.File) error { return broken }
+	for next := uint64(1); ; next++ {
+		d := r.submit(GroupWrite{Group: "g", Entries: sizedEntries(next, 1, 1, 20_000)})
+		if d.Err == nil && next < 1000 {
+			continue
+		}
+		if !errors.Is(d.Err, broken) || errors.Is(d.Err, ErrNoSpace) {
+			t.Fatalf("the space ahead was not synced and the write ended with %v", d.Err)
+		}
+		break
+	}
+	if d := r.submit(GroupWrite{Group: "g", HardState: testHard(9, 1, 0)}); !errors.Is(d.Err, ErrStopped) {
+		t.Fatalf("it goes on after a failed sync: %+v", d)
+	}
+}

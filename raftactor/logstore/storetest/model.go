@@ -101,22 +101,49 @@ func (m *model) compare(s logstore.Store, group string) error {
 	return sameEntries(entries, m.log)
 }
 
+// History draws writes of several groups that a store must take.
+type History struct {
+	groups []string
+	models map[string]*model
+}
+
+// NewHistory begins with empty groups.
+func NewHistory(groups ...string) *History {
+	h := &History{groups: groups, models: make(map[string]*model, len(groups))}
+	for _, g := range groups {
+		h.models[g] = &model{first: 1}
+	}
+	return h
+}
+
+// Batch draws what some of the groups write next.
+func (h *History) Batch(t *rapid.T) []logstore.GroupWrite {
+	var batch []logstore.GroupWrite
+	for range rapid.IntRange(1, 4).Draw(t, "writes") {
+		g := rapid.SampledFrom(h.groups).Draw(t, "group")
+		batch = append(batch, h.models[g].write(t, g))
+	}
+	return batch
+}
+
+// Compare says where a store differs from what was drawn.
+func (h *History) Compare(s logstore.Store) error {
+	for _, g := range h.groups {
+		if err := h.models[g].compare(s, g); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func testModel(t *testing.T, open func(t *testing.T) *Target) {
 	rapid.Check(t, func(rt *rapid.T) {
 		r := &rig{t: t, target: open(t)}
 		r.use(r.target.Store)
 		defer func() { _ = r.store.Close() }()
-		groups := []string{"a", "b", "c"}
-		models := map[string]*model{}
-		for _, g := range groups {
-			models[g] = &model{first: 1}
-		}
+		history := NewHistory("a", "b", "c")
 		for range rapid.IntRange(1, 25).Draw(rt, "steps") {
-			var batch []logstore.GroupWrite
-			for range rapid.IntRange(1, 4).Draw(rt, "writes") {
-				g := rapid.SampledFrom(groups).Draw(rt, "group")
-				batch = append(batch, models[g].write(rt, g))
-			}
+			batch := history.Batch(rt)
 			if d := r.submit(batch...); d.Err != nil || len(d.Refused) > 0 {
 				rt.Fatalf("%+v for %+v", d, batch)
 			}
@@ -130,10 +157,8 @@ func testModel(t *testing.T, open func(t *testing.T) *Target) {
 					r.use(r.target.Crash())
 				}
 			}
-			for _, g := range groups {
-				if err := models[g].compare(r.store, g); err != nil {
-					rt.Fatal(err)
-				}
+			if err := history.Compare(r.store); err != nil {
+				rt.Fatal(err)
 			}
 		}
 	})
