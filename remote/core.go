@@ -18,21 +18,24 @@ import (
 
 // core is what the actors of a remote, the processes that it resolves and the lanes of its connections share.
 type core struct {
-	system    *actor.ActorSystem
-	env       actors.Env
-	log       *zap.Logger
-	metrics   metrics
-	limits    Limits
-	transport Transport
-	connAge   int64 // nanoseconds; 0 means for ever
-	codec     codec
-	classes   *classes
-	reserved  reservedTable
-	peers     peerTable
-	refusals  refusals
-	notSent   limitedLog
-	refusedIn limitedLog
-	manager   *actor.PID
+	system  *actor.ActorSystem
+	env     actors.Env
+	log     *zap.Logger
+	metrics metrics
+	// instruments and nodes make and keep what is measured of each peer.
+	instruments actors.Metrics
+	nodes       map[string]*nodeMetrics
+	limits      Limits
+	transport   Transport
+	connAge     int64 // nanoseconds; 0 means for ever
+	codec       codec
+	classes     *classes
+	reserved    reservedTable
+	peers       peerTable
+	refusals    refusals
+	notSent     limitedLog
+	refusedIn   limitedLog
+	manager     *actor.PID
 
 	dialSequence atomic.Uint64
 
@@ -49,6 +52,7 @@ func newCore(system *actor.ActorSystem, config *Config) (*core, error) {
 	limits.setDefaults()
 	c := &core{
 		system: system, env: installed.Env(), log: config.log, metrics: newMetrics(installed.Metrics()),
+		instruments: installed.Metrics(), nodes: make(map[string]*nodeMetrics),
 		limits: limits, connAge: int64(config.connAge),
 		codec: codec{config.serializers}, classes: &config.classes, reserved: newReservedTable(config.reserved),
 	}

@@ -79,6 +79,7 @@ type (
 		acknowledged bool
 	}
 	drainTimeout struct{}
+	publishTick  struct{}
 )
 
 // events turns what a transport says into messages for the actor "remote".

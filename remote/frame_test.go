@@ -275,7 +275,7 @@ func FuzzEnvelope(f *testing.F) {
 				t.Fatalf("a system message came as %v", m.Message)
 			}
 		}
-		s.core.drop(s.peer, actors.Default, "the test goes on")
+		s.core.drop(s.peer, actors.Default, dropLost)
 		s.core.dropIncoming(s.peer)
 	})
 }

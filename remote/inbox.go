@@ -45,6 +45,7 @@ func (in *inbox) Receive(b []byte) error {
 	m := &in.core.metrics
 	m.received[in.class].Add(1)
 	m.receivedBytes[in.class].Add(uint64(len(b)))
+	in.peer.in[in.class].add(len(b))
 	f := &in.frame
 	if err := f.parse(b); err != nil {
 		return err

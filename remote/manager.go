@@ -30,6 +30,7 @@ type manager struct {
 	connected   map[*peer]*actors.PeerInfo
 	subscribers []*actor.PID
 	draining    *draining
+	publishing  actors.Timer
 }
 
 type managedConn struct {
@@ -60,7 +61,9 @@ func (m *manager) Receive(ctx actor.Context) {
 	case *actor.Started:
 		m.listening = m.core.ready.Load()
 		m.resume(ctx)
+		m.publishLater(ctx)
 	case *actor.Restarting, *actor.Stopping:
+		m.publishing.Stop()
 		m.closeAll()
 	case *actor.Terminated:
 		m.unsubscribe(msg.Who)
@@ -129,6 +132,10 @@ func (m *manager) onRequest(ctx actor.Context, message any) {
 		m.onDrain(ctx, msg)
 	case *drainTimeout:
 		m.endDrain(ctx)
+	case *GetStatus:
+		m.onGetStatus(ctx)
+	case *publishTick:
+		m.publishMetrics(ctx)
 	}
 }
 
@@ -141,13 +148,18 @@ func (m *manager) resume(ctx actor.Context) {
 	}
 }
 
-func (m *manager) closeAll() {
+// connIDs returns the connections in the order in which they came to be.
+func (m *manager) connIDs() []uint64 {
 	ids := make([]uint64, 0, len(m.conns))
 	for id := range m.conns {
 		ids = append(ids, id)
 	}
 	slices.Sort(ids)
-	for _, id := range ids {
+	return ids
+}
+
+func (m *manager) closeAll() {
+	for _, id := range m.connIDs() {
 		m.conns[id].conn.Close(CodeDone, "the remote starts again")
 	}
 }
@@ -222,6 +234,7 @@ func (m *manager) onClosed(ctx actor.Context, msg *closed) {
 	}
 	m.established(c)
 	if c.peer != nil {
+		c.peer.facts.keepPath(pathOf(c.conn))
 		m.toSession(ctx, c.peer, msg)
 	}
 }

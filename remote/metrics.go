@@ -18,7 +18,8 @@ type metrics struct {
 	unknownTypes                             actors.Counter
 	deliveryPanics                           actors.Counter
 	watchOverflows                           actors.Counter
-	dials, dialFailures                      actors.Counter
+	dials, dialFailures, reconnects          actors.Counter
+	drops                                    [actors.Classes][drops]actors.Counter
 	connected                                actors.Gauge
 }
 
@@ -31,6 +32,9 @@ func newMetrics(m actors.Metrics) metrics {
 		r.sentBytes[class] = m.Counter("rivven_remote_sent_bytes_total", "Bytes of frames handed to a connection.", "class", label)
 		r.receivedBytes[class] = m.Counter("rivven_remote_received_bytes_total", "Bytes of frames that came from peers.", "class", label)
 		r.overflows[class] = m.Counter("rivven_remote_overflows_total", "Messages that found their queue full.", "class", label)
+		for why := drop(0); why < drops; why++ {
+			r.drops[class][why] = m.Counter("rivven_remote_dropped_messages_total", "Messages to peers that went to dead letters.", "class", label, "reason", why.String())
+		}
 	}
 	r.deadLetters = m.Counter("rivven_remote_dead_letters_total", "Messages to peers that were not sent.")
 	r.refusedFrames = m.Counter("rivven_remote_refused_frames_total", "Messages from peers that their target may not get from the wire.")
@@ -40,6 +44,7 @@ func newMetrics(m actors.Metrics) metrics {
 	r.watchOverflows = m.Counter("rivven_remote_watch_overflows_total", "Watches beyond the limit, answered with AddressTerminated.")
 	r.dials = m.Counter("rivven_remote_dials_total", "Connection attempts.")
 	r.dialFailures = m.Counter("rivven_remote_dial_failures_total", "Connection attempts that failed.")
+	r.reconnects = m.Counter("rivven_remote_reconnects_total", "Sessions with a peer after its first, without those that were renewed in good order.")
 	r.connected = m.Gauge("rivven_remote_connected_peers", "Peers with a session.")
 	return r
 }

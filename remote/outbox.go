@@ -3,6 +3,7 @@ package remote
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/asynkron/protoactor-go/actor"
 	"go.uber.org/zap"
@@ -24,6 +25,9 @@ type outbox struct {
 	refusing bool
 	asked    bool // the session knows that a connection is wanted
 	wake     func()
+	// Since the process began.
+	sentMessages, sentBytes uint64
+	drops                   [drops]atomic.Uint64
 
 	// drainMu orders drains; it is taken before mu.
 	drainMu sync.Mutex
@@ -237,6 +241,8 @@ func (d *drain) Fill(dst []byte) []byte {
 	if freed > 0 {
 		o.mu.Lock()
 		o.bytes -= freed
+		o.sentMessages += uint64(sent)
+		o.sentBytes += uint64(len(dst) - start)
 		o.mu.Unlock()
 		m := &o.peer.core.metrics
 		m.sent[o.class].Add(uint64(sent))
@@ -256,7 +262,7 @@ func (o *outbox) swap() bool {
 func (d *drain) encode(dst []byte, it *item) []byte {
 	p := d.outbox.peer
 	if p.blank.Load() && !it.passesBlank() {
-		p.core.dead(p, it, "one of the two nodes belongs to no cluster yet")
+		p.core.dead(p, d.outbox.class, it, dropBlank)
 		return dst
 	}
 	var err error
@@ -268,7 +274,7 @@ func (d *drain) encode(dst []byte, it *item) []byte {
 	}
 	if err != nil {
 		p.core.notSent.warn(p.core, "message not sent", zap.String("peer", p.address), zap.String("type", typeText(it.message())), zap.Error(err))
-		p.core.dead(p, it, err.Error())
+		p.core.dead(p, d.outbox.class, it, dropUnencodable)
 		return dst[:before]
 	}
 	return dst
@@ -283,8 +289,8 @@ func (it *item) passesBlank() bool {
 func passesBlank(target string) bool { return target == actors.NameBootstrap || transient(target) }
 
 // dead ends a message that is not sent: its sender is answered, and watchers learn that the address is gone.
-func (c *core) dead(p *peer, it *item, reason string) {
-	c.metrics.deadLetters.Add(1)
+func (c *core) dead(p *peer, class actors.Class, it *item, why drop) {
+	c.dropped(p, class, why)
 	switch Frame_Kind(it.kind) {
 	case Frame_MESSAGE:
 		message := it.message()
@@ -295,7 +301,7 @@ func (c *core) dead(p *peer, it *item, reason string) {
 	case Frame_WATCH:
 		c.terminate(p, it.sender.Id, it.target.Id, actor.TerminatedReason_AddressTerminated)
 	case Frame_STOP:
-		c.log.Debug("stop not sent", zap.String("peer", p.address), zap.String("target", it.target.Id), zap.String("reason", reason))
+		c.log.Debug("stop not sent", zap.String("peer", p.address), zap.String("target", it.target.Id), zap.Stringer("reason", why))
 	}
 }
 

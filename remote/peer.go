@@ -16,6 +16,8 @@ type peer struct {
 	core     *core
 	address  string
 	out      [actors.Classes]*outbox
+	in       [actors.Classes]inCounts
+	facts    peerFacts
 	watches  watches
 	requests requests
 	// blank is set while only bootstrap may talk to the peer.
@@ -26,6 +28,8 @@ type peer struct {
 	gone  atomic.Bool
 	// process is what PIDs of this address resolve to.
 	process process
+	// published is the status that the peer's metrics stand for; the manager's own.
+	published *PeerStatus
 	// used is set by every message that is turned away, so that a peer nobody wants can be forgotten.
 	used atomic.Bool
 }
@@ -134,24 +138,24 @@ func (t *peerTable) refuseAll() {
 	t.refusing = true
 	t.mu.Unlock()
 	for _, p := range t.all() {
-		t.core.refuse(p, actors.Datagram, "this node is stopping")
-		t.core.giveUp(p, "this node is stopping")
+		t.core.refuse(p, actors.Datagram, dropStopping)
+		t.core.giveUp(p, dropStopping)
 	}
 }
 
 // giveUp turns away what waits for a peer and what comes from now on, but datagrams, and tells watchers.
-func (c *core) giveUp(p *peer, reason string) {
+func (c *core) giveUp(p *peer, why drop) {
 	for class := actors.Class(0); class < actors.Classes; class++ {
 		if class != actors.Datagram {
-			c.refuse(p, class, reason)
+			c.refuse(p, class, why)
 		}
 	}
 	c.endWatches(p)
 }
 
-func (c *core) refuse(p *peer, class actors.Class, reason string) {
+func (c *core) refuse(p *peer, class actors.Class, why drop) {
 	for _, it := range p.out[class].refuse(true) {
-		c.dead(p, &it, reason)
+		c.dead(p, class, &it, why)
 	}
 }
 

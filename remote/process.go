@@ -77,7 +77,7 @@ func (p *process) send(class actors.Class, it item) {
 	}
 	if err != nil {
 		p.core.notSent.warn(p.core, "message not sent", zap.String("peer", p.address), zap.String("type", typeText(it.msg)), zap.Error(err))
-		p.core.dead(peer, &it, err.Error())
+		p.core.dead(peer, class, &it, dropUnencodable)
 		return
 	}
 	it.msg, it.size = msg, uint32(size)
@@ -103,11 +103,11 @@ func (c *core) enqueue(p *peer, class actors.Class, it item) {
 	switch o.enqueue(it) {
 	case refused:
 		p.used.Store(true)
-		c.dead(p, &it, "the peer is not reachable")
+		c.dead(p, class, &it, dropUnreachable)
 	case overflown:
 		c.metrics.overflows[class].Add(1)
 		o.full.warn(c, "queue full", zap.String("peer", p.address), zap.Stringer("class", class), zap.Int("limit_bytes", o.limit))
-		c.dead(p, &it, "the queue is full")
+		c.dead(p, class, &it, dropFull)
 	}
 }
 

@@ -50,6 +50,12 @@ func (c *quicConn) Kind() Kind         { return c.kind }
 func (c *quicConn) NodeID() uint64     { return c.node }
 func (c *quicConn) RemoteAddr() string { return c.conn.RemoteAddr().String() }
 
+// Path makes it Measured.
+func (c *quicConn) Path() PathStats {
+	s := c.conn.ConnectionStats()
+	return PathStats{RTT: s.SmoothedRTT, PacketsSent: s.PacketsSent, PacketsLost: s.PacketsLost}
+}
+
 // run starts the first stream and the wait for the end.
 func (c *quicConn) run() {
 	c.spawn(&c.readers, c.greet)

@@ -178,6 +178,9 @@ func (s *session) tell(msg any) { s.core.system.Root.Send(s.core.manager, msg) }
 func (s *session) settle(l *line, p phase) {
 	l.phase = p
 	l.turn++
+	if l.kind == KindMain {
+		s.peer.facts.state.Store(uint32(p.state()))
+	}
 	for _, timer := range []*actors.Timer{&l.timer, &l.age, &l.beat} {
 		if *timer != nil {
 			(*timer).Stop()
@@ -270,19 +273,22 @@ func (s *session) onTimer(msg *lineTimer) {
 func (s *session) onFailed(ctx actor.Context, l *line, err error) {
 	s.core.metrics.dialFailures.Add(1)
 	l.failures++
+	if l.kind == KindMain {
+		s.peer.facts.failed(err)
+	}
 	s.logFailure(l, err)
 	l.conn = nil
 	switch l.kind {
 	case KindDatagram:
 		// The next probe tries again: back-off never gates it, and what waited is of no use any more.
 		s.settle(l, phaseIdle)
-		s.core.drop(s.peer, actors.Datagram, "no datagram connection")
+		s.core.drop(s.peer, actors.Datagram, dropUnreachable)
 		if s.datagram == nil {
 			s.peer.out[actors.Datagram].detach(true)
 		}
 	case KindBulk:
 		s.settle(l, phaseWaiting)
-		s.core.drop(s.peer, actors.Bulk, "no bulk connection")
+		s.core.drop(s.peer, actors.Bulk, dropUnreachable)
 		s.after(l, s.backoff(l.failures))
 	default:
 		s.mainFailed(ctx, l, err)
@@ -291,9 +297,9 @@ func (s *session) onFailed(ctx actor.Context, l *line, err error) {
 
 func (s *session) mainFailed(ctx actor.Context, l *line, err error) {
 	s.answerResolves(ctx, nil, fmt.Errorf("resolving %s: %w", s.peer.address, err))
-	s.core.giveUp(s.peer, "the peer is not reachable")
+	s.core.giveUp(s.peer, dropUnreachable)
 	if s.info == nil {
-		s.core.refuse(s.peer, actors.Datagram, "nobody is known to live at the address")
+		s.core.refuse(s.peer, actors.Datagram, dropUnreachable)
 	}
 	s.core.failRequests(s.peer)
 	if s.inbound[KindMain].conn == nil {
@@ -471,6 +477,6 @@ func (s *session) onVerdict(msg *verdict) {
 		s.settle(l, phaseIdle)
 		s.after(l, deadKept)
 	}
-	s.core.giveUp(s.peer, "the membership says that the peer is dead")
+	s.core.giveUp(s.peer, dropDead)
 	s.core.failRequests(s.peer)
 }

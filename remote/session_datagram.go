@@ -36,7 +36,7 @@ func (s *session) datagramLost(conn Conn) {
 	s.bindDatagram()
 	if s.datagram == nil {
 		o := s.peer.out[actors.Datagram]
-		s.core.drop(s.peer, actors.Datagram, "the datagram connection was lost")
+		s.core.drop(s.peer, actors.Datagram, dropLost)
 		o.detach(true)
 	}
 }

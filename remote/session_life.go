@@ -195,6 +195,7 @@ func (c *core) alias(from, to *peer) {
 func (s *session) learn(info *actors.PeerInfo) {
 	old := s.info
 	s.info = info
+	s.peer.facts.info.Store(info)
 	s.peer.blank.Store(s.core.blank(info))
 	if old == nil || old.NodeID == info.NodeID && old.DirectoryID == info.DirectoryID && old.Generation == info.Generation {
 		return
@@ -222,6 +223,11 @@ func (s *session) learn(info *actors.PeerInfo) {
 
 func (s *session) mainUp(ctx actor.Context, l *line) {
 	s.open()
+	s.peer.facts.connected()
+	if s.ever && s.up == nil {
+		s.peer.facts.reconnects.Add(1)
+		s.core.metrics.reconnects.Add(1)
+	}
 	s.ever, s.dead, s.lonely = true, false, 0
 	s.core.refusals.forget(nodeName(s.info.NodeID))
 	s.carry(l)
@@ -394,6 +400,7 @@ func (s *session) mainClosed(ctx actor.Context, l *line, was phase, err error) {
 	}
 	if s.up != nil {
 		s.tell(&wentDown{s.peer, s.up, err.Error()})
+		s.peer.facts.lost(err)
 		s.core.log.Info("peer lost", zap.Uint64("node_id", s.up.NodeID), zap.String("peer", s.peer.address), zap.Error(err))
 		s.up = nil
 	}
@@ -418,9 +425,9 @@ func isRefusal(err error) bool {
 }
 
 // drop ends what waits in one queue.
-func (c *core) drop(p *peer, class actors.Class, reason string) {
+func (c *core) drop(p *peer, class actors.Class, why drop) {
 	for _, it := range p.out[class].takeAll() {
-		c.dead(p, &it, reason)
+		c.dead(p, class, &it, why)
 	}
 }
 

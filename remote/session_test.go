@@ -153,7 +153,7 @@ func TestAnswerToARepeatedWatchIsNotRefused(t *testing.T) {
 	watchFrom(a, watcher, b.at("target"))
 	w.runFor(time.Second)
 	core := b.remote.core
-	core.giveUp(core.peers.get(a.transport.address), "the peer is not reachable")
+	core.giveUp(core.peers.get(a.transport.address), dropUnreachable)
 	watchFrom(a, watcher, b.at("nobody"))
 	w.runFor(time.Second)
 	wantTerminated(t, watcher, b.at("nobody"), actor.TerminatedReason_NotFound)

@@ -99,6 +99,12 @@ func (w *watches) takeIncoming() []watchKey {
 	return all
 }
 
+func (w *watches) counts() (out, in int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.out), len(w.in)
+}
+
 func (w *watches) empty() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -129,9 +129,20 @@ func (w *world) start(address string, id Identity, opts ...ConfigOption) *worldN
 
 func (w *world) startWith(address string, id Identity, onListen func(), opts ...ConfigOption) *worldNode {
 	w.t.Helper()
+	return w.startOn(address, id, onListen, nil, opts...)
+}
+
+// startSystem starts a node on a system with options of its own.
+func (w *world) startSystem(address string, id Identity, system []actors.Option, opts ...ConfigOption) *worldNode {
+	w.t.Helper()
+	return w.startOn(address, id, nil, system, opts...)
+}
+
+func (w *world) startOn(address string, id Identity, onListen func(), system []actors.Option, opts ...ConfigOption) *worldNode {
+	w.t.Helper()
 	core, logs := observer.New(zapcore.InfoLevel)
 	env := &worldEnv{w: w}
-	sys := actors.NewSystem(env, actors.WithDispatcher(w), actors.WithLogger(zap.New(core)))
+	sys := actors.NewSystem(env, append([]actors.Option{actors.WithDispatcher(w), actors.WithLogger(zap.New(core))}, system...)...)
 	n := &worldNode{ActorSystem: sys.ActorSystem, w: w, logs: logs, transport: &memTransport{w: w, address: address, node: id.NodeID, onListen: onListen}}
 	env.node = n
 	w.nodes[address] = n
