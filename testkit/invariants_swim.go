@@ -24,12 +24,18 @@ func (e epochOf) before(other epochOf) bool {
 	return e[0] < other[0] || e[0] == other[0] && e[1] < other[1]
 }
 
+// ownerOf is a member as a data directory: a node id may pass from one to another and back.
+type ownerOf struct {
+	id        uint64
+	directory string
+}
+
 // judgeMember: what one observer knows of a member never goes back, and the dead come back only by a newer word of their own.
 func (o *observer) judgeMember(s *seat, m *membership.Member, whole bool) {
-	id := m.GetNodeId()
+	id := ownerOf{m.GetNodeId(), string(m.GetDirectoryId())}
 	now := epochOf{m.GetGeneration(), m.GetIncarnation()}
 	if before := s.newest[id]; now.before(before) {
-		o.world.failed("swim: incarnations", fmt.Sprintf("node %d saw node %d at generation %d incarnation %d after %d, %d", s.node.id, id, now[0], now[1], before[0], before[1]))
+		o.world.failed("swim: incarnations", fmt.Sprintf("node %d saw node %d at generation %d incarnation %d after %d, %d", s.node.id, id.id, now[0], now[1], before[0], before[1]))
 	}
 	s.newest[id] = now
 	dead, was := s.dead[id]
@@ -37,7 +43,7 @@ func (o *observer) judgeMember(s *seat, m *membership.Member, whole bool) {
 	case state == membership.State_STATE_DEAD:
 		s.dead[id] = now
 	case was && !whole && !dead.before(now) && state != membership.State_STATE_LEFT:
-		o.world.failed("swim: the dead stay dead", fmt.Sprintf("node %d sees node %d as %v at generation %d incarnation %d, at which it was dead", s.node.id, id, state, now[0], now[1]))
+		o.world.failed("swim: the dead stay dead", fmt.Sprintf("node %d sees node %d as %v at generation %d incarnation %d, at which it was dead", s.node.id, id.id, state, now[0], now[1]))
 	default:
 		delete(s.dead, id)
 	}

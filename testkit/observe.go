@@ -34,8 +34,8 @@ type seat struct {
 	asked    map[string]bool
 	applied  map[string]uint64
 	members  membership.View
-	newest   map[uint64]epochOf
-	dead     map[uint64]epochOf // at which members were declared dead
+	newest   map[ownerOf]epochOf
+	dead     map[ownerOf]epochOf // at which members were declared dead
 }
 
 const (
@@ -78,7 +78,7 @@ func (o *observer) sit(n *Node) {
 	if s == nil || s.life != n.life {
 		s = &seat{
 			observer: o, node: n, life: n.life, asked: make(map[string]bool), applied: make(map[string]uint64),
-			members: make(membership.View), newest: make(map[uint64]epochOf), dead: make(map[uint64]epochOf),
+			members: make(membership.View), newest: make(map[ownerOf]epochOf), dead: make(map[ownerOf]epochOf),
 		}
 		o.seats[n] = s
 	}

@@ -318,8 +318,11 @@ func (w *swimWorld) apart() string {
 			if row.State != swim.Alive && row.State != swim.Suspect {
 				continue
 			}
-			if at == len(up) || up[at].record.ID != row.Record.ID {
+			if at == len(up) || up[at].record.ID > row.Record.ID {
 				return fmt.Sprintf("%d takes %d for %v, which does not run", by.record.ID, row.Record.ID, row.State)
+			}
+			if up[at].record.ID < row.Record.ID {
+				return fmt.Sprintf("%d does not see %d, which runs", by.record.ID, up[at].record.ID)
 			}
 			if own := up[at].core.Self().Record; row.State != swim.Alive || own.Directory != row.Record.Directory ||
 				own.Generation != row.Record.Generation || own.Incarnation != row.Record.Incarnation {

@@ -20,12 +20,18 @@ type contest struct {
 // the holder answers, it is refused and both are told. It is taken over when
 // the holder is dead or has left, when a peer found the holder gone
 // (Update.Replaces), or when the claimant itself answers at the holder's
-// address. An older generation never wins. Silence decides nothing: then the failure detector does, and the
-// claimant tries again.
+// address. An older generation wins only when the holder is dead or has left
+// and the claimant comes itself: it was there first, out of sight for a while,
+// and nobody else is left under its id. Silence decides nothing: then the
+// failure detector does, and the claimant tries again.
 func (c *Core) contest(now time.Duration, from Peer, m *member, u *Update) bool {
 	claim := u.Record
 	if claim.Generation <= m.rec.Generation || !u.State.live() {
-		if from.ID == u.ID && u.State.live() {
+		switch {
+		case !u.State.live():
+		case !m.state.live() && (from.ID == u.ID || u.Replaces == m.rec.Directory):
+			return c.replace(now, from, m, u)
+		case from.ID == u.ID:
 			c.refuse(m, claim)
 		}
 		return false

@@ -33,6 +33,9 @@ type Core struct {
 	urgent []uint64  // members to probe out of turn
 	probe  *probe
 
+	suspects  []*member // those with a suspicion
+	nextDoubt int       // position in suspects
+
 	gossipTimer *timer
 
 	syncTimer   *timer

@@ -32,17 +32,37 @@ func (c *Core) gossip(now time.Duration) {
 }
 
 // passengers picks the updates that ride on a probe message to a node: first
-// what it would want to refute (the buddy system), then the least sent.
-func (c *Core) passengers(to uint64) ([]Update, int) {
+// what it would want to refute (the buddy system), then the given ones, then
+// the least sent.
+func (c *Core) passengers(to uint64, first []Update) ([]Update, int) {
 	budget := c.budget()
 	var updates []Update
 	if m, ok := c.byID[to]; ok && (m.state == Suspect || m.state == Dead) && !c.isolated {
-		u := statement(m, false)
-		budget -= u.bytes()
-		updates = append(updates, u)
+		first = append([]Update{statement(m, false)}, first...)
+	}
+	for i := range first {
+		if n := first[i].bytes(); n <= budget {
+			budget -= n
+			updates = append(updates, first[i])
+		}
 	}
 	if c.queue.len() > 0 {
 		updates, budget = c.queue.pick(updates, budget, c.cfg.retransmitLimit(c.liveCount()))
 	}
 	return updates, c.budget() - budget
+}
+
+// corrections answers the accusations that a ping brought and that this node
+// knows to be out of date, with the record that refutes them.
+func (c *Core) corrections(told []Update) []Update {
+	var better []Update
+	for i := range told {
+		u := &told[i]
+		m, known := c.byID[u.ID]
+		if known && (u.State == Suspect || u.State == Dead) && m.state == Alive && len(better) < doubtsMax &&
+			compareEpoch(u.Generation, u.Incarnation, m.rec.Generation, m.rec.Incarnation) < 0 {
+			better = append(better, statement(m, true))
+		}
+	}
+	return better
 }

@@ -29,6 +29,6 @@ func (c *Core) healBy(now time.Duration, m *member, path Path) {
 			c.succeed(at, from, m, a.record)
 		}
 	})
-	updates, bytes := c.passengers(m.rec.ID)
+	updates, bytes := c.passengers(m.rec.ID, nil)
 	c.send(m.rec.Peer(), path, &Ping{Seq: seq, Target: m.rec.ID, Generation: m.rec.Generation, Updates: updates}, bytes)
 }

@@ -25,6 +25,9 @@ func (c *Core) fault() error {
 			if m == c.me {
 				continue
 			}
+			if s := m.suspicion; s != nil && (s.index >= len(c.suspects) || c.suspects[s.index] != m) {
+				return fmt.Errorf("node %d stands at %d among the suspects", id, s.index)
+			}
 			if m.state.live() != (m.liveIndex >= 0) || m.liveIndex >= 0 && c.live[m.liveIndex] != m {
 				return fmt.Errorf("node %d, %v, stands at %d among the live", id, m.state, m.liveIndex)
 			}

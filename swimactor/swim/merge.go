@@ -29,7 +29,7 @@ func (c *Core) apply(now time.Duration, from Peer, u *Update, how source) bool {
 		return false
 	}
 	if u.ID == c.me.rec.ID {
-		c.hearOfMyself(now, u)
+		c.hearOfMyself(now, from, u)
 		return false
 	}
 	m, known := c.byID[u.ID]
@@ -98,7 +98,7 @@ func (c *Core) renew(now time.Duration, from Peer, m *member, u *Update, how sou
 	if u.Replaces != "" {
 		m.replaces = u.Replaces
 	}
-	fresh := m.rec.Generation > old.Generation
+	fresh := m.rec.Generation > old.Generation || m.rec.Directory != old.Directory
 	switch {
 	case u.State == Left:
 		c.setState(now, m, Left, Departed)
@@ -168,7 +168,7 @@ func (c *Core) accusersOf(from Peer, u *Update) []uint64 {
 
 // hearOfMyself refutes what others say about this process, and reports whoever
 // else goes by its id.
-func (c *Core) hearOfMyself(now time.Duration, u *Update) {
+func (c *Core) hearOfMyself(now time.Duration, from Peer, u *Update) {
 	me := c.me.rec
 	if u.Record != nil && u.Record.Directory != me.Directory {
 		c.reportImpostor(u.Record)
@@ -177,6 +177,10 @@ func (c *Core) hearOfMyself(now time.Duration, u *Update) {
 	switch {
 	case u.Generation > me.Generation:
 		c.reportImpostor(u.Record)
+		if u.State == Dead || u.State == Left {
+			// Whoever held this node's id elsewhere is gone: show oneself.
+			c.startSync(now, from, false)
+		}
 		return
 	case u.Generation < me.Generation || u.Incarnation < me.Incarnation:
 		return

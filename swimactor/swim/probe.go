@@ -17,6 +17,7 @@ type probe struct {
 	indirect  uint64
 	helpers   int
 	nacks     int
+	doubts    []*suspicion // that the ping told of
 }
 
 // enrol gives a member a random place in what is left of this round.
@@ -73,7 +74,9 @@ func (c *Core) probeNext(now time.Duration) {
 	c.stats.Probes++
 	// The direct question outlives ProbeTimeout: a late ack is still an ack.
 	p.direct = c.ask(p.endAt, []uint64{m.rec.ID}, func(at time.Duration, from Peer, a answer) { c.onProbeAnswer(at, p, from, a, p.direct) })
-	updates, bytes := c.passengers(m.rec.ID)
+	doubts, of := c.doubts(m.rec.ID)
+	p.doubts = of
+	updates, bytes := c.passengers(m.rec.ID, doubts)
 	c.send(m.rec.Peer(), Datagram, &Ping{Seq: p.direct, Target: m.rec.ID, Generation: m.rec.Generation, Updates: updates}, bytes)
 	c.timers.add(p.timeoutAt, true, func(at time.Duration) { c.probeIndirectly(at, p) })
 }
@@ -99,7 +102,7 @@ func (c *Core) probeIndirectly(now time.Duration, p *probe) {
 	p.helpers = len(helpers)
 	p.indirect = c.ask(p.endAt, ids, func(at time.Duration, from Peer, a answer) { c.onProbeAnswer(at, p, from, a, p.indirect) })
 	for _, h := range helpers {
-		updates, bytes := c.passengers(h.rec.ID)
+		updates, bytes := c.passengers(h.rec.ID, nil)
 		c.send(h.rec.Peer(), Datagram, &PingReq{Seq: p.indirect, Target: target.ID, Generation: target.Generation, Updates: updates}, bytes)
 	}
 }
@@ -114,6 +117,9 @@ func (c *Core) onProbeAnswer(now time.Duration, p *probe, from Peer, a answer, s
 		switch seq {
 		case p.direct:
 			c.measure(p.m, now-p.sentAt)
+			for _, s := range p.doubts {
+				s.checked = true
+			}
 		case p.stream:
 			c.stats.ProbesByStream++
 		default:
@@ -190,7 +196,7 @@ func (c *Core) onPing(now time.Duration, from Peer, msg *Ping) {
 		}
 		c.send(from, path, &Mismatch{Seq: msg.Seq, Record: me}, bytes)
 	default:
-		updates, bytes := c.passengers(from.ID)
+		updates, bytes := c.passengers(from.ID, c.corrections(msg.Updates))
 		c.send(from, path, &Ack{Seq: msg.Seq, Digest: c.digest, Updates: updates}, bytes)
 	}
 }

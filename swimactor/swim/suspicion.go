@@ -14,6 +14,9 @@ type suspicion struct {
 	wanted   int      // confirmations that bring the timeout to min (K)
 	accusers []uint64 // the first accuser and those that confirmed
 	timer    *timer
+	index    int  // in Core.suspects
+	checked  bool // a member that heard of it from this node knew no better
+	appealed bool // nobody had answered when it ran out: others are asked
 }
 
 // confirm adds an accuser; false if it is known or no more are needed.
@@ -51,7 +54,8 @@ func (c *Core) accuse(now time.Duration, m *member, accusers []uint64) {
 	news := false
 	if m.suspicion == nil {
 		low, high, wanted := c.cfg.suspicionBounds(c.liveCount())
-		m.suspicion = &suspicion{start: now, min: low, max: high, wanted: wanted}
+		m.suspicion = &suspicion{start: now, min: low, max: high, wanted: wanted, index: len(c.suspects)}
+		c.suspects = append(c.suspects, m)
 		for _, a := range accusers {
 			m.suspicion.confirm(a)
 		}
@@ -89,9 +93,66 @@ func (c *Core) askForSecondOpinion(m *member) {
 	}
 }
 
+// doubtsMax bounds the suspicions that a ping carries beside what spreads.
+const doubtsMax = 8
+
+// doubts picks suspicions for a ping, in turn: whoever knows better says so in
+// its ack, so that a refutation that passed this node by is made up for before
+// the suspicion runs out, at the cost of no packet.
+func (c *Core) doubts(to uint64) (doubts []Update, of []*suspicion) {
+	if c.isolated {
+		return nil, nil
+	}
+	for range min(len(c.suspects), doubtsMax) {
+		c.nextDoubt++
+		m := c.suspects[c.nextDoubt%len(c.suspects)]
+		if m.rec.ID != to {
+			doubts, of = append(doubts, statement(m, false)), append(of, m.suspicion)
+		}
+	}
+	return doubts, of
+}
+
+// appeal asks the suspect and some others before the verdict, where no member
+// that heard of the suspicion from this node has answered yet. It says whether
+// there is anybody to ask.
+func (c *Core) appeal(now time.Duration, m *member) bool {
+	others := c.randomLive(max(c.cfg.IndirectProbes, 1), func(o *member) bool { return o != m && o.state == Alive })
+	if len(others) == 0 {
+		return false
+	}
+	s := m.suspicion
+	s.appealed = true
+	asked := []uint64{m.rec.ID}
+	for _, o := range others {
+		asked = append(asked, o.rec.ID)
+	}
+	var seq uint64
+	seq = c.ask(now+c.cfg.ProbeTimeout, asked, func(at time.Duration, from Peer, a answer) {
+		if a.kind == acked && m.suspicion == s && from.ID != m.rec.ID {
+			c.close(seq)
+			s.checked = true
+			c.condemn(at, m)
+		}
+	})
+	var doubt []Update
+	if !c.isolated {
+		doubt = []Update{statement(m, false)}
+	}
+	for _, o := range append(others, m) {
+		updates, bytes := c.passengers(o.rec.ID, doubt)
+		c.send(o.rec.Peer(), Datagram, &Ping{Seq: seq, Target: o.rec.ID, Generation: o.rec.Generation, Updates: updates}, bytes)
+	}
+	return true
+}
+
 // condemn ends a suspicion that nobody refuted.
 func (c *Core) condemn(now time.Duration, m *member) {
 	if m.state != Suspect {
+		return
+	}
+	if s := m.suspicion; !s.checked && !s.appealed && c.appeal(now, m) {
+		s.timer = c.timers.add(now+c.cfg.ProbeTimeout, true, func(at time.Duration) { c.condemn(at, m) })
 		return
 	}
 	c.checkIsolation(now)
@@ -105,8 +166,15 @@ func (c *Core) condemn(now time.Duration, m *member) {
 
 // acquit drops a suspicion.
 func (c *Core) acquit(m *member) {
-	if m.suspicion != nil {
-		c.timers.cancel(m.suspicion.timer)
-		m.suspicion = nil
+	s := m.suspicion
+	if s == nil {
+		return
 	}
+	c.timers.cancel(s.timer)
+	last := len(c.suspects) - 1
+	c.suspects[s.index] = c.suspects[last]
+	c.suspects[s.index].suspicion.index = s.index
+	c.suspects[last] = nil
+	c.suspects = c.suspects[:last]
+	m.suspicion = nil
 }
