@@ -28,6 +28,11 @@ const (
 	CodeCertificate   Code = 37 // the certificate was not accepted
 )
 
+const (
+	codeLast    = CodeCertificate
+	codeUnnamed = CodeProtocol - 1 // stands in metrics for a code that has no name here
+)
+
 var codeNames = map[Code]string{
 	CodeDone: "done", CodeShutdown: "shutdown", CodeRenew: "renew", CodeSuperseded: "superseded", CodeAlias: "alias",
 	CodeProtocol: "protocol", CodeFrameTooLarge: "frame_too_large", CodeTable: "table", CodeTimeout: "timeout",

@@ -165,7 +165,11 @@ func WithStatelessResetKey(key [32]byte) ConfigOption {
 	return func(c *Config) { c.resetKey = &key }
 }
 
-// WithBulkRate limits what the lane Bulk sends to each peer, in bytes per second; 0 means no limit.
+// bulkRateMin sends a chunk, and the next one, within the time that a peer waits for it.
+const bulkRateMin = 16 << 10
+
+// WithBulkRate limits what the lane Bulk sends to each peer, in bytes per second; 0 means no limit, and less than
+// 16 KiB/s is refused by Start.
 func WithBulkRate(bytesPerSecond int) ConfigOption {
 	return func(c *Config) { c.bulkRate = bytesPerSecond }
 }
@@ -219,6 +223,9 @@ func (c *Config) validate() error {
 	}
 	if c.transport == nil && (c.tls == nil) == !c.dev {
 		errs = append(errs, errors.New("need exactly one of WithTLS and WithDevTLS"))
+	}
+	if c.bulkRate != 0 && c.bulkRate < bulkRateMin {
+		errs = append(errs, fmt.Errorf("bulk rate of %d B/s: want 0, for none, or at least %d", c.bulkRate, bulkRateMin))
 	}
 	if c.identity != nil && c.identity.NodeID == 0 {
 		errs = append(errs, errors.New("node id 0 in WithIdentity: ids start at 1"))

@@ -17,6 +17,7 @@ const (
 // Deframer cuts the bytes of one lane into frames. Its buffer grows only as bytes arrive. Not safe for concurrent use.
 type Deframer struct {
 	in         Inbox
+	joins      interface{ unfinished() bool } // nil where no message takes several frames
 	limit      int
 	buf        []byte
 	start, end int
@@ -25,7 +26,8 @@ type Deframer struct {
 
 // NewDeframer makes one that hands frames of a class to in.
 func NewDeframer(class actors.Class, in Inbox) *Deframer {
-	return &Deframer{in: in, limit: FrameLimit(class)}
+	joins, _ := in.(interface{ unfinished() bool })
+	return &Deframer{in: in, joins: joins, limit: FrameLimit(class)}
 }
 
 // Feed takes bytes that were received; its error ends the connection.
@@ -98,8 +100,10 @@ func (d *Deframer) widen() {
 	d.buf = grown
 }
 
-// partial reports whether a frame has begun and not ended, and how many ended before it.
-func (d *Deframer) partial() (bool, uint64) { return d.start < d.end, d.frames }
+// partial reports whether a frame, or a message of several, has begun and not ended, and how many frames ended so far.
+func (d *Deframer) partial() (bool, uint64) {
+	return d.start < d.end || d.joins != nil && d.joins.unfinished(), d.frames
+}
 
 // appendLength returns a frame behind its length.
 func appendLength(frame []byte) []byte {

@@ -30,6 +30,7 @@ const (
 	fieldReason          = 13
 	fieldPadding         = 14
 	fieldPayload         = 15
+	fieldTotal           = 16
 	frameHeadersMax      = 256
 	nameMax              = 1024 // bytes of an id, an address or a type name on the wire
 	internMax            = 256  // longer names are spelled each time
@@ -45,6 +46,7 @@ type frame struct {
 	targetRequest        uint32
 	senderRequest        uint32
 	reason               uint32
+	total                uint32
 	targetID, senderID   []byte // nil where the name is not spelled
 	senderAddress        []byte
 	typeName, serializer []byte
@@ -116,6 +118,8 @@ func (f *frame) number(field protowire.Number, v uint32) {
 		f.typ = v
 	case fieldReason:
 		f.reason = v
+	case fieldTotal:
+		f.total = v
 	}
 }
 
@@ -201,6 +205,8 @@ type encoder struct {
 	senders  []string
 	types    map[protoreflect.MessageDescriptor]uint32
 	typeSize uint32
+	whole    int    // the largest message that may go in chunks; 0 is none
+	rest     []byte // of a message that is under way in chunks
 }
 
 func newEncoder(self string, limit int, intern bool) *encoder {
@@ -252,23 +258,13 @@ func (e *encoder) appendBody(dst []byte, it *item) ([]byte, error) {
 	}
 	var defined protoreflect.MessageDescriptor
 	dst, defined = e.appendType(dst, it)
-	if len(it.headers) > 0 {
-		for _, key := range slices.Sorted(maps.Keys(it.headers)) {
-			dst = appendText(dst, fieldHeaders, key)
-			dst = appendText(dst, fieldHeaders, it.headers[key])
-		}
-	}
+	dst = appendHeaders(dst, it.headers)
 	dst = protowire.AppendTag(dst, fieldPayload, protowire.BytesType)
 	dst = protowire.AppendVarint(dst, uint64(it.size))
 	payload := len(dst)
 	var err error
-	if other, ok := it.msg.(*encoded); ok {
-		dst = append(dst, other.bytes...)
-	} else {
-		dst, err = appendMessage(dst, it.msg, int(it.size))
-	}
-	if err == nil && len(dst)-payload != int(it.size) {
-		err = fmt.Errorf("it was %d bytes when it was sent and is %d now: messages must not change once sent", it.size, len(dst)-payload)
+	if dst, err = appendPayload(dst, it); err == nil && len(dst)-payload != int(it.size) {
+		err = changedError(it, len(dst)-payload)
 	}
 	if err == nil && len(dst)-start > e.limit {
 		err = fmt.Errorf("its frame of %d bytes is over the limit of %d", len(dst)-start, e.limit)
@@ -277,6 +273,28 @@ func (e *encoder) appendBody(dst []byte, it *item) ([]byte, error) {
 		e.forget(it, defined)
 	}
 	return dst, err
+}
+
+func appendPayload(dst []byte, it *item) ([]byte, error) {
+	if other, ok := it.msg.(*encoded); ok {
+		return append(dst, other.bytes...), nil
+	}
+	return appendMessage(dst, it.msg, int(it.size))
+}
+
+func changedError(it *item, size int) error {
+	return fmt.Errorf("it was %d bytes when it was sent and is %d now: messages must not change once sent", it.size, size)
+}
+
+func appendHeaders(dst []byte, headers map[string]string) []byte {
+	if len(headers) == 0 {
+		return dst
+	}
+	for _, key := range slices.Sorted(maps.Keys(headers)) {
+		dst = appendText(dst, fieldHeaders, key)
+		dst = appendText(dst, fieldHeaders, headers[key])
+	}
+	return dst
 }
 
 var heartbeatPadding = string(make([]byte, heartbeatPaddingSize))

@@ -24,7 +24,10 @@ func (c *core) hello() *Hello {
 		Magic: helloMagic, WireMin: wireMin, WireMax: wireMax,
 		ClusterId: self.ClusterID, NodeId: self.NodeID, Name: self.Name, DirectoryId: id[:], Generation: self.Generation,
 		Address: self.Address, GossipAddress: self.GossipAddress,
-		Limits: &FrameLimits{StreamFrameBytesMax: streamFrameMax, BulkFrameBytesMax: bulkFrameMax, DatagramBytesMax: datagramMax},
+		Limits: &FrameLimits{
+			StreamFrameBytesMax: streamFrameMax, BulkFrameBytesMax: bulkFrameMax, DatagramBytesMax: datagramMax,
+			BulkMessageBytesMax: bulkMessageMax,
+		},
 	}
 }
 
@@ -99,6 +102,9 @@ func (c *core) checkHello(h *Hello, certified uint64) (*actors.PeerInfo, *CloseE
 	if h.ClusterId != "" && self.ClusterID != "" && h.ClusterId != self.ClusterID {
 		return nil, &CloseError{Code: CodeCluster, Reason: fmt.Sprintf("node %d belongs to cluster %s, and node %d to %s", h.NodeId, quoteShort(h.ClusterId), self.NodeID, quoteShort(self.ClusterID))}
 	}
+	if h.NodeId != self.NodeID && h.Address == self.Address {
+		return nil, &CloseError{Code: CodeIdentity, Reason: fmt.Sprintf("node %d says that it lives at %s, and that is node %d", h.NodeId, h.Address, self.NodeID)}
+	}
 	if h.NodeId == self.NodeID && directory != self.DirectoryID {
 		return nil, &CloseError{Code: CodeDuplicate, Reason: fmt.Sprintf("two nodes claim the id %d: directory %s at %s, and directory %s at %s", h.NodeId, directory, h.Address, self.DirectoryID, self.Address)}
 	}
@@ -115,7 +121,7 @@ func (c *core) isSelf(info *actors.PeerInfo) bool {
 
 // logRefusal writes why two nodes do not talk, once for each reason.
 func (c *core) logRefusal(node uint64, remote string, err *CloseError) {
-	c.metrics.refusedConns.Add(1)
+	c.metrics.refusedConns.add(err.Code)
 	who := remote
 	if node != 0 {
 		who = nodeName(node)

@@ -23,6 +23,7 @@ type inbox struct {
 	senders []*actor.PID
 	types   []wireType
 	scratch wireType
+	part    *assembly // the message that comes in chunks now
 }
 
 type inTarget struct {
@@ -43,13 +44,16 @@ type UnknownMessage struct {
 
 func (in *inbox) Receive(b []byte) error {
 	m := &in.core.metrics
-	m.received[in.class].Add(1)
 	m.receivedBytes[in.class].Add(uint64(len(b)))
 	in.peer.in[in.class].add(len(b))
 	f := &in.frame
 	if err := f.parse(b); err != nil {
 		return err
 	}
+	if f.kind == Frame_CHUNK || in.part != nil {
+		return in.chunk(f)
+	}
+	m.received[in.class].Add(1)
 	if f.kind == Frame_HEARTBEAT {
 		return nil
 	}
@@ -65,6 +69,9 @@ func (in *inbox) Receive(b []byte) error {
 		kind, err := in.messageType(f)
 		if err != nil {
 			return err
+		}
+		if f.total != 0 {
+			return in.begin(f, target, sender, kind)
 		}
 		in.deliver(target, sender, kind)
 		return nil
@@ -170,6 +177,10 @@ func (in *inbox) messageType(f *frame) (*wireType, error) {
 func (in *inbox) deliver(target inTarget, sender *actor.PID, kind *wireType) {
 	id := target.pid.Id
 	defer in.core.recovered(id)
+	if why := in.forged(sender); why != "" {
+		in.refuse(target, nil, kind.name, why)
+		return
+	}
 	if in.core.blank(in.from) && !(id == actors.NameBootstrap || transient(id) && in.peer.requests.has(id)) {
 		in.refuse(target, sender, kind.name, "one of the two nodes belongs to no cluster yet")
 		return

@@ -189,14 +189,14 @@ func (m *manager) toSession(ctx actor.Context, p *peer, msg any) {
 func (m *manager) onAccepted(ctx actor.Context, conn Conn) {
 	if m.accepted >= m.core.limits.Connections || m.draining != nil {
 		conn.Close(CodeLimit, fmt.Sprintf("this node has %d connections and takes no more", m.accepted))
-		m.core.metrics.refusedConns.Add(1)
+		m.core.metrics.refusedConns.add(CodeLimit)
 		m.conns[conn.ID()] = &managedConn{conn: conn}
 		return
 	}
 	if len(m.halfOpen) >= m.core.limits.HalfOpen {
 		m.conns[m.halfOpen[0]].conn.Close(CodeLimit, "too many connections without a Hello")
 		m.halfOpen = m.halfOpen[1:]
-		m.core.metrics.refusedConns.Add(1)
+		m.core.metrics.refusedConns.add(CodeLimit)
 	}
 	m.accepted++
 	m.halfOpen = append(m.halfOpen, conn.ID())
@@ -208,7 +208,7 @@ func (m *manager) onAccepted(ctx actor.Context, conn Conn) {
 func (m *manager) onHelloTimeout(msg *helloTimeout) {
 	if c := m.conns[msg.conn]; c != nil && c.peer == nil {
 		c.conn.Close(CodeTimeout, "no session within "+helloDeadline.String())
-		m.core.metrics.refusedConns.Add(1)
+		m.core.metrics.refusedConns.add(CodeTimeout)
 	}
 }
 
@@ -224,6 +224,7 @@ func (m *manager) onDialed(ctx actor.Context, msg *dialed) {
 }
 
 func (m *manager) onClosed(ctx actor.Context, msg *closed) {
+	m.core.metrics.onClosed(msg.err)
 	c := m.conns[msg.conn.ID()]
 	if c == nil {
 		return

@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"errors"
 	"sync"
 	"time"
 
@@ -14,7 +15,11 @@ type metrics struct {
 	overflows                                [actors.Classes]actors.Counter
 	deadLetters                              actors.Counter
 	refusedFrames                            actors.Counter
-	refusedConns                             actors.Counter
+	refusedConns                             codeCounters
+	closedHere, closedByPeer                 codeCounters
+	lostConns                                actors.Counter
+	retries, refusedHandshakes               actors.Counter
+	droppedDatagrams                         actors.Counter
 	unknownTypes                             actors.Counter
 	deliveryPanics                           actors.Counter
 	watchOverflows                           actors.Counter
@@ -38,7 +43,19 @@ func newMetrics(m actors.Metrics) metrics {
 	}
 	r.deadLetters = m.Counter("rivven_remote_dead_letters_total", "Messages to peers that were not sent.")
 	r.refusedFrames = m.Counter("rivven_remote_refused_frames_total", "Messages from peers that their target may not get from the wire.")
-	r.refusedConns = m.Counter("rivven_remote_refused_connections_total", "Connections that were refused here.")
+	for code := range codeLast + 1 {
+		label := code.String()
+		if _, named := codeNames[code]; !named {
+			label = codeOther
+		}
+		r.refusedConns[code] = m.Counter("rivven_remote_refused_connections_total", "Connections that were refused here, or by a peer for good.", "code", label)
+		r.closedHere[code] = m.Counter("rivven_remote_closed_connections_total", "Connections that ended with a code.", "by", "here", "code", label)
+		r.closedByPeer[code] = m.Counter("rivven_remote_closed_connections_total", "Connections that ended with a code.", "by", "peer", "code", label)
+	}
+	r.lostConns = m.Counter("rivven_remote_lost_connections_total", "Connections that ended without a word.")
+	r.retries = m.Counter("rivven_remote_retries_total", "First packets that were answered with Retry, because many handshakes were under way.")
+	r.refusedHandshakes = m.Counter("rivven_remote_refused_handshakes_total", "Handshakes beyond the limit.")
+	r.droppedDatagrams = m.Counter("rivven_remote_dropped_datagrams_total", "Datagrams from peers beyond the rate that is taken.")
 	r.unknownTypes = m.Counter("rivven_remote_unknown_types_total", "Messages from peers of a type that is unknown here, or unreadable.")
 	r.deliveryPanics = m.Counter("rivven_remote_delivery_panics_total", "Panics while a peer's message was handed to its target.")
 	r.watchOverflows = m.Counter("rivven_remote_watch_overflows_total", "Watches beyond the limit, answered with AddressTerminated.")
@@ -47,6 +64,31 @@ func newMetrics(m actors.Metrics) metrics {
 	r.reconnects = m.Counter("rivven_remote_reconnects_total", "Sessions with a peer after its first, without those that were renewed in good order.")
 	r.connected = m.Gauge("rivven_remote_connected_peers", "Peers with a session.")
 	return r
+}
+
+// codeCounters counts by close code.
+type codeCounters [codeLast + 1]actors.Counter
+
+const codeOther = "other"
+
+func (c *codeCounters) add(code Code) {
+	if _, named := codeNames[code]; !named {
+		code = codeUnnamed
+	}
+	c[code].Add(1)
+}
+
+// onClosed counts how a connection ended.
+func (m *metrics) onClosed(err error) {
+	var reason *CloseError
+	switch {
+	case !errors.As(err, &reason):
+		m.lostConns.Add(1)
+	case reason.Remote:
+		m.closedByPeer.add(reason.Code)
+	default:
+		m.closedHere.add(reason.Code)
+	}
 }
 
 // refusals sees to it that each reason between two nodes is logged once, and not at every attempt.

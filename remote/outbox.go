@@ -224,6 +224,10 @@ func (d *drain) Fill(dst []byte) []byte {
 	start, freed, sent := len(dst), 0, 0
 	datagram := o.class == actors.Datagram
 	for len(dst)-start < fillBytes {
+		if len(d.encoder.rest) > 0 {
+			dst = d.encoder.appendChunk(dst)
+			continue
+		}
 		if o.batch.empty() && !o.swap() {
 			break
 		}
@@ -238,7 +242,7 @@ func (d *drain) Fill(dst []byte) []byte {
 			}
 		}
 	}
-	if freed > 0 {
+	if freed > 0 || len(dst) > start {
 		o.mu.Lock()
 		o.bytes -= freed
 		o.sentMessages += uint64(sent)
@@ -267,7 +271,9 @@ func (d *drain) encode(dst []byte, it *item) []byte {
 	}
 	var err error
 	before := len(dst)
-	if d.encoder.intern {
+	if d.encoder.splits(it) {
+		dst, err = d.encoder.appendFirst(dst, it)
+	} else if d.encoder.intern {
 		dst, err = d.encoder.append(dst, it)
 	} else {
 		dst, err = d.encoder.appendBody(dst, it)

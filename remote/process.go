@@ -72,8 +72,8 @@ func (p *process) send(class actors.Class, it item) {
 		return
 	}
 	msg, size, err := p.core.codec.prepare(it.msg)
-	if err == nil && size > streamFrameMax {
-		err = fmt.Errorf("it has %d bytes, and a frame at most %d", size, streamFrameMax)
+	if most := messageLimit(class); err == nil && size > most {
+		err = fmt.Errorf("it has %d bytes, and a message of class %s at most %d", size, class, most)
 	}
 	if err != nil {
 		p.core.notSent.warn(p.core, "message not sent", zap.String("peer", p.address), zap.String("type", typeText(it.msg)), zap.Error(err))

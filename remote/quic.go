@@ -60,6 +60,7 @@ type quicTransport struct {
 	domain   string
 	resetKey *[32]byte
 	bulkRate int
+	metrics  *metrics
 
 	handler    Handler
 	main, data *quicSocket
@@ -80,10 +81,10 @@ type quicSocket struct {
 	listener  *quic.Listener
 }
 
-func newQUIC(cfg *Config, _ *core, source TLS, domain string) Transport {
+func newQUIC(cfg *Config, c *core, source TLS, domain string) Transport {
 	t := &quicTransport{
 		host: cfg.Host, port: cfg.Port, gossip: cfg.gossip, dev: cfg.dev, resolver: cfg.resolver, source: source,
-		domain: domain, resetKey: cfg.resetKey, bulkRate: cfg.bulkRate, conns: make(map[*quicConn]struct{}),
+		domain: domain, resetKey: cfg.resetKey, bulkRate: cfg.bulkRate, metrics: &c.metrics, conns: make(map[*quicConn]struct{}),
 	}
 	if t.resolver == nil {
 		t.resolver = func(ctx context.Context, host string) ([]netip.Addr, error) {
@@ -146,7 +147,7 @@ func (t *quicTransport) open(host string, port int) (*quicSocket, error) {
 	}
 	s := &quicSocket{packets: packets, transport: &quic.Transport{
 		Conn: packets, ConnContext: t.onHandshake,
-		VerifySourceAddress: func(net.Addr) bool { return t.handshakes.Load() > handshakesRetried },
+		VerifySourceAddress: t.mustProve,
 	}}
 	if t.resetKey != nil {
 		key := quic.StatelessResetKey(*t.resetKey)
@@ -167,11 +168,22 @@ func (s *quicSocket) close() {
 	_ = s.packets.Close()
 }
 
+// mustProve answers a first packet with Retry while many handshakes are under way: who sent it under a foreign address
+// never sees the token.
+func (t *quicTransport) mustProve(net.Addr) bool {
+	if t.handshakes.Load() <= handshakesRetried {
+		return false
+	}
+	t.metrics.retries.Add(1)
+	return true
+}
+
 // handshakeKey marks a connection whose handshake is counted.
 type handshakeKey struct{}
 
 func (t *quicTransport) onHandshake(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
 	if t.handshakes.Load() >= handshakesMax {
+		t.metrics.refusedHandshakes.Add(1)
 		return nil, errors.New("too many handshakes at a time")
 	}
 	t.handshakes.Add(1)

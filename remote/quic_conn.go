@@ -17,6 +17,9 @@ import (
 // greetingsMax is how many greetings wait at most: a session says Hello, GoAway and their answers.
 const greetingsMax = 8
 
+// greetingsPeerMax is how many greetings a peer may say on one connection: each waits in the mailbox of an actor.
+const greetingsPeerMax = 16
+
 // quicConn is one connection. Its goroutines: one waits for its end, two serve the first stream, one each lane.
 type quicConn struct {
 	t         *quicTransport
@@ -122,27 +125,18 @@ func (c *quicConn) greet() {
 	}
 	stream.SetPriority(0, false)
 	c.spawn(&c.writers, func() { c.writeGreetings(stream) })
-	d := &Deframer{limit: greetingMax, in: greetingInbox{c}}
-	for {
-		n, err := stream.Read(d.space())
-		if n > 0 {
-			if err := d.advance(n); err != nil {
-				c.fail(err)
-				return
-			}
-		}
-		if err != nil {
-			if !errors.Is(err, io.EOF) {
-				c.fail(err)
-			}
-			return
-		}
-	}
+	c.read(stream, &Deframer{limit: greetingMax, in: &greetingInbox{c: c}})
 }
 
-type greetingInbox struct{ c *quicConn }
+type greetingInbox struct {
+	c    *quicConn
+	came int
+}
 
-func (g greetingInbox) Receive(frame []byte) error {
+func (g *greetingInbox) Receive(frame []byte) error {
+	if g.came++; g.came > greetingsPeerMax {
+		return protocolError("more than %d greetings on one connection", greetingsPeerMax)
+	}
 	g.c.t.handler.Greeting(g.c, slices.Clone(frame))
 	return nil
 }
@@ -256,10 +250,15 @@ func (c *quicConn) Receive(lane func(actors.Class) Inbox) {
 }
 
 func (c *quicConn) readDatagrams(in Inbox) {
+	allowed := bucket{tokens: datagramBurst, filled: time.Now()}
 	for {
 		b, err := c.conn.ReceiveDatagram(c.conn.Context())
 		if err != nil {
 			return
+		}
+		if !allowed.take(time.Now()) {
+			c.t.metrics.droppedDatagrams.Add(1)
+			continue
 		}
 		if len(b) > datagramMax {
 			err = &CloseError{Code: CodeFrameTooLarge, Reason: fmt.Sprintf("a datagram of %d bytes: at most %d", len(b), datagramMax)}
@@ -298,6 +297,18 @@ func (c *quicConn) acceptLanes(lane func(actors.Class) Inbox) {
 }
 
 func (c *quicConn) readLane(stream *quic.ReceiveStream, d *Deframer) {
+	if c.read(stream, d) {
+		c.laneEnded()
+	}
+}
+
+type deadlineReader interface {
+	io.Reader
+	SetReadDeadline(t time.Time) error
+}
+
+// read feeds d until the stream ends, and reports whether it did so in good order.
+func (c *quicConn) read(stream deadlineReader, d *Deframer) bool {
 	var guarded bool
 	var guardedFrame uint64
 	for {
@@ -305,20 +316,19 @@ func (c *quicConn) readLane(stream *quic.ReceiveStream, d *Deframer) {
 		if n > 0 {
 			if err := d.advance(n); err != nil {
 				c.fail(err)
-				return
+				return false
 			}
 		}
 		partial, frames := d.partial()
 		switch {
 		case errors.Is(err, io.EOF) && !partial:
-			c.laneEnded()
-			return
+			return true
 		case err != nil && partial:
 			c.fail(&CloseError{Code: CodeTimeout, Reason: fmt.Sprintf("a frame did not end: %v", err)})
-			return
+			return false
 		case err != nil:
 			c.fail(err)
-			return
+			return false
 		case partial && (!guarded || guardedFrame != frames):
 			_ = stream.SetReadDeadline(time.Now().Add(partialDeadline))
 			guarded, guardedFrame = true, frames
@@ -366,4 +376,25 @@ func (p *pacer) wait(ctx context.Context, n int) bool {
 	case <-ctx.Done():
 		return false
 	}
+}
+
+// A peer's datagrams beyond this rate are dropped, so that a flood does not pile up in the mailbox of who they are for.
+const (
+	datagramRate  = 10000 // each second
+	datagramBurst = 2000
+)
+
+type bucket struct {
+	tokens float64
+	filled time.Time
+}
+
+func (b *bucket) take(now time.Time) bool {
+	b.tokens = min(datagramBurst, b.tokens+now.Sub(b.filled).Seconds()*datagramRate)
+	b.filled = now
+	if b.tokens < 1 {
+		return false
+	}
+	b.tokens--
+	return true
 }

@@ -31,6 +31,7 @@ const (
 	Frame_TERMINATED Frame_Kind = 3 // sender, which target watches, has ended; why is in reason
 	Frame_STOP       Frame_Kind = 4 // target
 	Frame_HEARTBEAT  Frame_Kind = 5 // padding
+	Frame_CHUNK      Frame_Kind = 6 // the next part of the message before it on the lane Bulk, in payload
 )
 
 // Enum value maps for Frame_Kind.
@@ -42,6 +43,7 @@ var (
 		3: "TERMINATED",
 		4: "STOP",
 		5: "HEARTBEAT",
+		6: "CHUNK",
 	}
 	Frame_Kind_value = map[string]int32{
 		"MESSAGE":    0,
@@ -50,6 +52,7 @@ var (
 		"TERMINATED": 3,
 		"STOP":       4,
 		"HEARTBEAT":  5,
+		"CHUNK":      6,
 	}
 )
 
@@ -389,6 +392,8 @@ type FrameLimits struct {
 	StreamFrameBytesMax uint32                 `protobuf:"varint,1,opt,name=stream_frame_bytes_max,json=streamFrameBytesMax,proto3" json:"stream_frame_bytes_max,omitempty"`
 	BulkFrameBytesMax   uint32                 `protobuf:"varint,2,opt,name=bulk_frame_bytes_max,json=bulkFrameBytesMax,proto3" json:"bulk_frame_bytes_max,omitempty"`
 	DatagramBytesMax    uint32                 `protobuf:"varint,3,opt,name=datagram_bytes_max,json=datagramBytesMax,proto3" json:"datagram_bytes_max,omitempty"`
+	// bulk_message_bytes_max is the largest message that is put together from chunks; 0 is none.
+	BulkMessageBytesMax uint32 `protobuf:"varint,4,opt,name=bulk_message_bytes_max,json=bulkMessageBytesMax,proto3" json:"bulk_message_bytes_max,omitempty"`
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
 }
@@ -440,6 +445,13 @@ func (x *FrameLimits) GetBulkFrameBytesMax() uint32 {
 func (x *FrameLimits) GetDatagramBytesMax() uint32 {
 	if x != nil {
 		return x.DatagramBytesMax
+	}
+	return 0
+}
+
+func (x *FrameLimits) GetBulkMessageBytesMax() uint32 {
+	if x != nil {
+		return x.BulkMessageBytesMax
 	}
 	return 0
 }
@@ -553,8 +565,11 @@ type Frame struct {
 	Reason          uint32                 `protobuf:"varint,13,opt,name=reason,proto3" json:"reason,omitempty"`
 	Padding         []byte                 `protobuf:"bytes,14,opt,name=padding,proto3" json:"padding,omitempty"`
 	Payload         []byte                 `protobuf:"bytes,15,opt,name=payload,proto3" json:"payload,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// total is set on a message that does not fit into a frame: payload is its first part, and chunks with the rest, up to
+	// as many bytes, follow at once.
+	Total         uint32 `protobuf:"varint,16,opt,name=total,proto3" json:"total,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Frame) Reset() {
@@ -692,6 +707,13 @@ func (x *Frame) GetPayload() []byte {
 	return nil
 }
 
+func (x *Frame) GetTotal() uint32 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
 // ActorPidRequest asks the actor "activator" to spawn a kind.
 type ActorPidRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -827,15 +849,16 @@ const file_remote_remote_proto_rawDesc = "" +
 	"\x06dialed\x18\f \x01(\tR\x06dialed\"M\n" +
 	"\bHelloAck\x12-\n" +
 	"\x05hello\x18\x01 \x01(\v2\x17.rivven.remote.v1.HelloR\x05hello\x12\x12\n" +
-	"\x04wire\x18\x02 \x01(\rR\x04wire\"\xa1\x01\n" +
+	"\x04wire\x18\x02 \x01(\rR\x04wire\"\xd6\x01\n" +
 	"\vFrameLimits\x123\n" +
 	"\x16stream_frame_bytes_max\x18\x01 \x01(\rR\x13streamFrameBytesMax\x12/\n" +
 	"\x14bulk_frame_bytes_max\x18\x02 \x01(\rR\x11bulkFrameBytesMax\x12,\n" +
-	"\x12datagram_bytes_max\x18\x03 \x01(\rR\x10datagramBytesMax\"4\n" +
+	"\x12datagram_bytes_max\x18\x03 \x01(\rR\x10datagramBytesMax\x123\n" +
+	"\x16bulk_message_bytes_max\x18\x04 \x01(\rR\x13bulkMessageBytesMax\"4\n" +
 	"\x06GoAway\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"\v\n" +
-	"\tGoAwayAck\"\xaf\x04\n" +
+	"\tGoAwayAck\"\xd0\x04\n" +
 	"\x05Frame\x120\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1c.rivven.remote.v1.Frame.KindR\x04kind\x12\x16\n" +
 	"\x06target\x18\x02 \x01(\rR\x06target\x12\x1b\n" +
@@ -854,7 +877,8 @@ const file_remote_remote_proto_rawDesc = "" +
 	"\aheaders\x18\f \x03(\tR\aheaders\x12\x16\n" +
 	"\x06reason\x18\r \x01(\rR\x06reason\x12\x18\n" +
 	"\apadding\x18\x0e \x01(\fR\apadding\x12\x18\n" +
-	"\apayload\x18\x0f \x01(\fR\apayload\"T\n" +
+	"\apayload\x18\x0f \x01(\fR\apayload\x12\x14\n" +
+	"\x05total\x18\x10 \x01(\rR\x05total\"_\n" +
 	"\x04Kind\x12\v\n" +
 	"\aMESSAGE\x10\x00\x12\t\n" +
 	"\x05WATCH\x10\x01\x12\v\n" +
@@ -862,7 +886,8 @@ const file_remote_remote_proto_rawDesc = "" +
 	"\n" +
 	"TERMINATED\x10\x03\x12\b\n" +
 	"\x04STOP\x10\x04\x12\r\n" +
-	"\tHEARTBEAT\x10\x05\"9\n" +
+	"\tHEARTBEAT\x10\x05\x12\t\n" +
+	"\x05CHUNK\x10\x06\"9\n" +
 	"\x0fActorPidRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\"Q\n" +

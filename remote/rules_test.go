@@ -250,7 +250,7 @@ func TestWhatCannotBeSentFailsAtOnce(t *testing.T) {
 		{actors.Default, &notProto{}},
 		{actors.Default, nil},
 		{actors.Default, big},
-		{actors.Bulk, &wrapperspb.BytesValue{Value: make([]byte, bulkFrameMax)}},
+		{actors.Bulk, &wrapperspb.BytesValue{Value: make([]byte, bulkMessageMax)}},
 		{actors.Datagram, &wrapperspb.BytesValue{Value: make([]byte, datagramMax)}},
 	} {
 		future := actor.NewFuture(a.ActorSystem, time.Hour)

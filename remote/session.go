@@ -85,11 +85,8 @@ type lineTimer struct {
 	turn uint64
 }
 
-// beat and renew fire for one connection.
-type (
-	beat  struct{ conn uint64 }
-	renew struct{ conn uint64 }
-)
+// beat fires for one connection.
+type beat struct{ conn uint64 }
 
 func sessionProps(c *core, p *peer) *actor.Props {
 	return actor.PropsFromProducer(func() actor.Actor {
@@ -135,6 +132,8 @@ func (s *session) Receive(ctx actor.Context) {
 		s.onBeat(msg)
 	case *renew:
 		s.onRenew(msg)
+	case *overage:
+		s.onOverage(msg)
 	case *resolve:
 		s.onResolve(ctx, msg)
 	case *verdict:
@@ -367,27 +366,6 @@ func (s *session) onBeat(msg *beat) {
 		s.core.enqueue(s.peer, actors.Control, item{kind: uint8(Frame_HEARTBEAT), size: heartbeatPaddingSize})
 		l.beat = s.core.env.After(heartbeatInterval, s.self, msg)
 	}
-}
-
-func (s *session) onRenew(msg *renew) {
-	for i := range s.lines {
-		if l := &s.lines[i]; l.phase == phaseUp && l.conn.ID() == msg.conn {
-			s.renew(l)
-		}
-	}
-}
-
-// renew ends a connection in good order and comes back with a new one; what is sent meanwhile waits.
-func (s *session) renew(l *line) {
-	if l.kind == KindDatagram {
-		l.conn.Close(CodeRenew, "the connection is renewed")
-		return
-	}
-	for _, class := range l.kind.Lanes() {
-		s.peer.out[class].detach(false)
-	}
-	l.renewing = true
-	s.finish(l, CodeRenew, "the connection is renewed")
 }
 
 func (s *session) finish(l *line, code Code, reason string) {

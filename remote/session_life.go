@@ -2,7 +2,6 @@ package remote
 
 import (
 	"errors"
-	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 	"go.uber.org/zap"
@@ -16,6 +15,7 @@ type inbound struct {
 	info    *actors.PeerInfo
 	drained bool
 	goAway  bool
+	age     actors.Timer // until this side asks for the end
 
 	next     Conn
 	nextInfo *actors.PeerInfo
@@ -42,7 +42,7 @@ func (s *session) onGreeting(ctx actor.Context, msg *greeted) {
 		case *Greeting_HelloAck:
 			s.onAck(ctx, l, body.HelloAck)
 		case *Greeting_GoAway:
-			s.onLeaving(l)
+			s.onGoAway(l, Code(body.GoAway.GetCode()))
 		case *Greeting_GoAwayAck:
 			if l.phase == phaseFinishing {
 				l.conn.Close(s.endCode(), "done")
@@ -137,10 +137,7 @@ func (s *session) onAck(ctx actor.Context, l *line, ack *HelloAck) {
 		l.conn.Receive(s.inboxes(info))
 		s.bindDatagram()
 	}
-	if s.core.connAge > 0 {
-		age := s.core.connAge + s.rand.Int64N(s.core.connAge/10+1)
-		l.age = s.core.env.After(time.Duration(age), s.self, &renew{l.conn.ID()})
-	}
+	s.ageLine(l)
 }
 
 // elsewhere handles an address under which this node itself or a peer with another main address answers.
@@ -264,7 +261,11 @@ func (s *session) carry(l *line) {
 }
 
 func (s *session) drainOf(class actors.Class) *drain {
-	return s.peer.out[class].attach(newEncoder(s.core.self.Load().Address, announced(class, s.limits), class != actors.Datagram))
+	e := newEncoder(s.core.self.Load().Address, announced(class, s.limits), class != actors.Datagram)
+	if class == actors.Bulk {
+		e.whole = min(bulkMessageMax, int(s.limits.GetBulkMessageBytesMax()))
+	}
+	return s.peer.out[class].attach(e)
 }
 
 func (s *session) inboxes(info *actors.PeerInfo) func(actors.Class) Inbox {
@@ -331,6 +332,7 @@ func (s *session) rejects(info *actors.PeerInfo) *CloseError {
 // admit answers a Hello and begins to read.
 func (s *session) admit(in *inbound, conn Conn, info *actors.PeerInfo) {
 	*in = inbound{conn: conn, info: info}
+	s.ageInbound(in)
 	conn.Greet(ackGreeting(s.core.hello()))
 	conn.Receive(s.inboxes(info))
 	switch conn.Kind() {
@@ -352,6 +354,9 @@ func (s *session) onClosed(ctx actor.Context, msg *closed) {
 	switch {
 	case in.conn != nil && in.conn.ID() == msg.conn.ID():
 		next, info := in.next, in.nextInfo
+		if in.age != nil {
+			in.age.Stop()
+		}
 		*in = inbound{}
 		if next != nil {
 			s.admit(in, next, info)

@@ -64,9 +64,15 @@ type reloaded[T any] struct {
 	loaded bool
 }
 
-type fileStamp struct {
-	modified time.Time
-	size     int64
+// fileStamp tells a file from the one that was read before: another file under the name counts, however like the old
+// one it is, as where a directory of secrets is swapped.
+type fileStamp struct{ os.FileInfo }
+
+func (s fileStamp) same(o fileStamp) bool {
+	if s.FileInfo == nil || o.FileInfo == nil {
+		return s.FileInfo == nil && o.FileInfo == nil
+	}
+	return os.SameFile(s, o) && s.ModTime().Equal(o.ModTime()) && s.Size() == o.Size()
 }
 
 func (r *reloaded[T]) get() (T, error) {
@@ -76,9 +82,9 @@ func (r *reloaded[T]) get() (T, error) {
 	changed := !r.loaded
 	for i, file := range r.files {
 		if info, err := os.Stat(file); err == nil {
-			stamps[i] = fileStamp{info.ModTime(), info.Size()}
+			stamps[i] = fileStamp{info}
 		}
-		changed = changed || stamps[i] != r.stamps[i]
+		changed = changed || !stamps[i].same(r.stamps[i])
 	}
 	if !changed {
 		return r.good, nil
@@ -121,6 +127,9 @@ func verifyPeer(chain []*x509.Certificate, roots *x509.CertPool, trustDomain str
 	})
 	if err != nil {
 		return 0, &CertificateError{Subject: subject, Reason: err.Error()}
+	}
+	if leaf.IsCA {
+		return 0, &CertificateError{Subject: subject, Reason: "it is a CA's and not a node's"}
 	}
 	domain, node, err := nodeOf(leaf)
 	switch {
@@ -181,6 +190,9 @@ func nodeOf(c *x509.Certificate) (trustDomain string, node uint64, err error) {
 	node, err = strconv.ParseUint(id, 10, 64)
 	if err != nil || node == 0 || strconv.FormatUint(node, 10) != id {
 		return "", 0, fmt.Errorf("its SPIFFE id %s has no node number", quoteShort(uri.String()))
+	}
+	if uri.String() != spiffeID(uri.Host, node).String() {
+		return "", 0, fmt.Errorf("its SPIFFE id %s says more than spiffe://<cluster>/node/<id>", quoteShort(uri.String()))
 	}
 	return uri.Host, node, nil
 }

@@ -138,7 +138,8 @@ func TestVerifyPeerNamesTheReason(t *testing.T) {
 }
 
 func TestSPIFFEIds(t *testing.T) {
-	for _, id := range []string{"", "https://test/node/1", "spiffe://test", "spiffe://test/node/", "spiffe://test/node/0", "spiffe://test/node/01", "spiffe://test/node/-1", "spiffe://test/node/1/x", "spiffe://test/service/1"} {
+	for _, id := range []string{"", "https://test/node/1", "spiffe://test", "spiffe://test/node/", "spiffe://test/node/0", "spiffe://test/node/01", "spiffe://test/node/-1", "spiffe://test/node/1/x", "spiffe://test/service/1",
+		"spiffe://u@test/node/1", "spiffe://test/node/1?x", "spiffe://test/node/1#x", "spiffe://test/node/%31"} {
 		c := &x509.Certificate{}
 		if id != "" {
 			uri, err := url.Parse(id)

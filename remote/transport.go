@@ -139,6 +139,7 @@ const (
 	greetingMax    = 4 << 10
 	streamFrameMax = 4 << 20
 	// A chunk of 256 KiB and the envelope around it.
-	bulkFrameMax = 256<<10 + 4<<10
+	bulkFrameMax = 256<<10 + envelopeMax
+	envelopeMax  = 4 << 10
 	datagramMax  = 1200
 )
