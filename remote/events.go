@@ -105,6 +105,12 @@ func (e *events) Refused(remote string, err error) {
 	e.core.logRefusal(0, host, refusal)
 }
 
+// announce publishes on the system's event stream; a subscriber that panics harms nothing here.
+func (c *core) announce(event any) {
+	defer c.recovered("eventstream")
+	c.system.EventStream.Publish(event)
+}
+
 // need asks for a connection, from any goroutine.
 func (c *core) need(p *peer, kind Kind) { c.system.Root.Send(c.manager, &needed{p, kind}) }
 

@@ -367,10 +367,12 @@ func (m *manager) onSession(ctx actor.Context, message any) {
 		m.connected[msg.peer] = msg.info
 		m.core.metrics.connected.Set(float64(len(m.connected)))
 		m.publish(ctx, &actors.PeerUp{Peer: msg.info})
+		m.core.announce(&EndpointConnectedEvent{msg.peer.address})
 	case *wentDown:
 		delete(m.connected, msg.peer)
 		m.core.metrics.connected.Set(float64(len(m.connected)))
 		m.publish(ctx, &actors.PeerDown{Peer: msg.info, Reason: msg.reason})
+		m.core.announce(&EndpointTerminatedEvent{msg.peer.address})
 	case *forgotten:
 		m.core.peers.remove(msg.peer)
 		if pid := m.sessions[msg.peer]; pid != nil {

@@ -71,7 +71,7 @@ func (r *Remote) Start() error {
 		return fmt.Errorf("listening on %s: %w", r.config.Address(), err)
 	}
 	c.advertise(r.config, endpoints)
-	activator, err := r.system.Root.SpawnNamed(activatorProps(r.kinds), nameActivator)
+	activator, err := r.system.Root.SpawnNamed(activatorProps(r.kinds, c.log), nameActivator)
 	if err != nil {
 		c.transport.Close()
 		r.system.Root.Stop(manager)

@@ -411,7 +411,7 @@ func (s *session) mainClosed(ctx actor.Context, l *line, was phase, err error) {
 	}
 	s.core.failRequests(s.peer)
 	switch {
-	case s.dead, l.leaving, isRefusal(err):
+	case s.dead, l.leaving, isRefusal(err), isGoodbye(err):
 		s.onFailed(ctx, l, err)
 	default:
 		s.dialMain()
@@ -422,6 +422,12 @@ func (s *session) mainClosed(ctx actor.Context, l *line, was phase, err error) {
 func acknowledged(err error) bool {
 	var c *CloseError
 	return errors.As(err, &c) && !c.Remote && c.Code == CodeRenew
+}
+
+// isGoodbye reports whether the peer ended a connection because it stops.
+func isGoodbye(err error) bool {
+	var c *CloseError
+	return errors.As(err, &c) && c.Remote && c.Code == CodeShutdown
 }
 
 func isRefusal(err error) bool {

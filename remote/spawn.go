@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
+	"go.uber.org/zap"
 
 	"github.com/hupe1980/rivven-cluster/actors"
 )
@@ -27,6 +28,7 @@ const (
 	ResponseStatusCodePROCESSNAMEALREADYEXIST ResponseStatusCode = 3
 	ResponseStatusCodeERROR                   ResponseStatusCode = 4
 	ResponseStatusCodeDeadLetter              ResponseStatusCode = 5
+	ResponseStatusCodeMAX                     ResponseStatusCode = 6 // above all
 )
 
 // ToInt32 returns the code as it travels.
@@ -138,10 +140,13 @@ func (r *Remote) SpawnNamed(address, name, kind string, timeout time.Duration) (
 }
 
 // activator spawns kinds. From the wire its requests come as *actors.Inbound, since its name is reserved.
-type activator struct{ kinds *kindRegistry }
+type activator struct {
+	kinds *kindRegistry
+	log   *zap.Logger
+}
 
-func activatorProps(kinds *kindRegistry) *actor.Props {
-	return actor.PropsFromProducer(func() actor.Actor { return &activator{kinds} },
+func activatorProps(kinds *kindRegistry, log *zap.Logger) *actor.Props {
+	return actor.PropsFromProducer(func() actor.Actor { return &activator{kinds, log} },
 		actors.Named(nameActivator), actor.WithSupervisor(actors.Supervise(actors.Supervision{})))
 }
 
@@ -150,8 +155,11 @@ func (a *activator) Receive(ctx actor.Context) {
 	if inbound, ok := msg.(*actors.Inbound); ok {
 		msg = inbound.Message
 	}
-	if request, ok := msg.(*ActorPidRequest); ok {
+	switch request := msg.(type) {
+	case *ActorPidRequest:
 		ctx.Respond(a.spawn(ctx, request))
+	case *Ping:
+		ctx.Respond(&Pong{})
 	}
 }
 
@@ -170,6 +178,14 @@ func (a *activator) spawn(ctx actor.Context, request *ActorPidRequest) *ActorPid
 		return &ActorPidResponse{Pid: pid}
 	case errors.Is(err, actor.ErrNameExists):
 		return &ActorPidResponse{Pid: pid, StatusCode: ResponseStatusCodePROCESSNAMEALREADYEXIST.ToInt32()}
+	}
+	var refused *ActivatorError
+	isRefused := errors.As(err, &refused)
+	if !isRefused || !refused.DoNotPanic {
+		a.log.Warn("kind not spawned", zap.String("kind", quoteShort(request.Kind)), zap.String("name", quoteShort(name)), zap.Error(err))
+	}
+	if isRefused {
+		return &ActorPidResponse{StatusCode: refused.Code}
 	}
 	return &ActorPidResponse{StatusCode: ResponseStatusCodeERROR.ToInt32()}
 }

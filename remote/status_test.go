@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/hupe1980/rivven-cluster/actors"
 	"github.com/hupe1980/rivven-cluster/actors/live"
@@ -180,22 +181,27 @@ func TestMetricsOfPeersAreBounded(t *testing.T) {
 func TestStatusMeasuresThePath(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		a, b := l.start(t, "10.0.0.1", 1, 1), l.start(t, "10.0.0.2", 2, 1)
-		echo := spawnEcho(t, b, "echo")
+		echo, got := spawnEcho(t, b, "echo"), b.inboxOf(t, "x")
 		l.lose(0.05)
-		for range 200 {
-			ask(t, a, echo, text("hello"))
+		const n = 2000
+		for range n {
+			actors.Send(actors.Append, a.Root, b.pid("x"), &wrapperspb.BytesValue{Value: make([]byte, 500)})
+		}
+		for range n {
+			<-got
 		}
 		l.lose(0)
+		ask(t, a, echo, text("hello"))
 		status, err := a.remote.Status(t.Context())
 		if err != nil || len(status.Peers) != 1 {
 			t.Fatalf("got %v, %v", status, err)
 		}
 		p := status.Peers[0]
-		if p.RTT < 2*l.latency || p.RTT > 10*l.latency || p.PacketsLost == 0 || p.PacketsSent < 200 {
+		if p.RTT < 2*l.latency || p.RTT > 20*l.latency || p.PacketsLost == 0 || p.PacketsSent < n/3 {
 			t.Errorf("round trip %s, %d packets lost of %d", p.RTT, p.PacketsLost, p.PacketsSent)
 		}
-		if in := p.Classes[actors.Default]; in.ReceivedMessages != 200 || in.SentMessages != 200 {
-			t.Errorf("sent %d, received %d", in.SentMessages, in.ReceivedMessages)
+		if sent, in := p.Classes[actors.Append].SentMessages, p.Classes[actors.Default].ReceivedMessages; sent != n || in != 1 {
+			t.Errorf("sent %d, received %d", sent, in)
 		}
 		b.remote.Shutdown(false)
 		pass(time.Second)
