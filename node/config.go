@@ -60,6 +60,7 @@ type Config struct {
 	HostsFile string
 
 	Raft         RaftSettings
+	Remote       RemoteSettings
 	Gossip       GossipSettings
 	Partitioning PartitioningSettings
 	TLS          TLSSettings
@@ -83,6 +84,14 @@ type RaftSettings struct {
 	// SnapshotThreshold is how many applied log entries call for a new snapshot. Lower means a shorter
 	// log and faster restarts, higher means less writing. Default 10,000. [raft.snapshot_threshold]
 	SnapshotThreshold uint64
+}
+
+// RemoteSettings bound what the messages between nodes take from the network.
+type RemoteSettings struct {
+	// BulkRate limits what snapshots and other large state take on the way to each peer, in KiB per second, at least
+	// 64. Set it where they would crowd out other programs; within the node they hold nothing up. Default: no limit.
+	// [remote.bulk_kib_per_second]
+	BulkRate int
 }
 
 // GossipSettings tune membership and failure detection.

@@ -195,7 +195,13 @@ func (c Config) checkRaft(k *checker) {
 	}
 }
 
+// minBulkRate lets a chunk through within seconds.
+const minBulkRate = 64
+
 func (c Config) checkGossip(k *checker) {
+	if r := c.Remote.BulkRate; r != 0 && r < minBulkRate {
+		k.fault("remote.bulk_kib_per_second", "is %d, below %d: leave the key out for no limit", r, minBulkRate)
+	}
 	const period, suspect = "gossip.protocol_period_ms", "gossip.suspect_timeout_ms"
 	g := c.Gossip
 	if g.BindPort != AnyPort && (g.BindPort < 1 || g.BindPort > 65535) {

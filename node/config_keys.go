@@ -40,6 +40,8 @@ var settings = []setting{
 	{"raft.heartbeat_interval_ms", func(c *Config) any { return &c.Raft.Heartbeat }, "How often a leader reports; at most half of election_timeout_min_ms.", ""},
 	{"raft.snapshot_threshold", func(c *Config) any { return &c.Raft.SnapshotThreshold }, "Applied log entries between two snapshots.", ""},
 
+	{"remote.bulk_kib_per_second", func(c *Config) any { return &c.Remote.BulkRate }, "Limit of snapshots and other large state to each peer, in KiB per second. Default: none.", "102400"},
+
 	{"gossip.bind_port", func(c *Config) any { return &c.Gossip.BindPort }, "UDP port of probes and gossip; the port of bind_address shares its socket, -1 is any free one.", ""},
 	{"gossip.known_peers", func(c *Config) any { return &c.Gossip.KnownPeers }, "Gossip addresses of any members, asked to join: host:port or id@host:port.", "[\"node2:7946\"]"},
 	{"gossip.protocol_period_ms", func(c *Config) any { return &c.Gossip.ProtocolPeriod }, "Time between two probes.", ""},

@@ -237,7 +237,7 @@ func TestDefaultAdvertise(t *testing.T) {
 func TestValidateReportsAllFaultsOfAGoConfig(t *testing.T) {
 	c := Config{Bind: "0.0.0.0:9093", Advertise: "0.0.0.0:9093", Peers: []string{"node2"},
 		Raft:   RaftSettings{ElectionTimeoutMin: 300 * time.Millisecond, ElectionTimeoutMax: 200 * time.Millisecond},
-		Gossip: GossipSettings{BindPort: 70000}, Admin: AdminSettings{Bind: "0.0.0.0:9094"}, HostsFile: "testdata/none"}
+		Remote: RemoteSettings{BulkRate: 63}, Gossip: GossipSettings{BindPort: 70000}, Admin: AdminSettings{Bind: "0.0.0.0:9094"}, HostsFile: "testdata/none"}
 	c.ensureDefaults(lanHost)
 	err := c.Validate()
 	var all *ConfigError
@@ -249,7 +249,7 @@ func TestValidateReportsAllFaultsOfAGoConfig(t *testing.T) {
 		got = append(got, f.Key)
 	}
 	want := []string{"node_id", "advertise_address", "raft.peers[0]", "hosts_file", "admin.token_file",
-		"raft.election_timeout_max_ms", "gossip.bind_port"}
+		"raft.election_timeout_max_ms", "remote.bulk_kib_per_second", "gossip.bind_port"}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("faults of %q, want %q\n%v", got, want, err)
 	}

@@ -76,6 +76,7 @@ func (r *root) startRemote(actor.Context) error {
 			DirectoryID: r.identity.DirectoryID, Generation: r.identity.Generation,
 		}),
 		remote.WithStatelessResetKey(r.storage.ResetKey),
+		remote.WithBulkRate(cfg.Remote.BulkRate << 10),
 		remote.WithLogger(r.node.system.Log().Named("remote")),
 		remote.WithReserved(actors.NameBootstrap, slices.Concat(bootstrap.WireTypes(), bootstrap.ReplyTypes())...),
 		remote.WithReserved(actors.NameSnapshots, logstore.SnapshotsWireTypes()...),

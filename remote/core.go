@@ -28,6 +28,7 @@ type core struct {
 	limits      Limits
 	transport   Transport
 	connAge     int64 // nanoseconds; 0 means for ever
+	bulkRate    int   // bytes per second; 0 means no limit
 	codec       codec
 	classes     *classes
 	reserved    reservedTable
@@ -53,7 +54,7 @@ func newCore(system *actor.ActorSystem, config *Config) (*core, error) {
 	c := &core{
 		system: system, env: installed.Env(), log: config.log, metrics: newMetrics(installed.Metrics()),
 		instruments: installed.Metrics(), nodes: make(map[string]*nodeMetrics),
-		limits: limits, connAge: int64(config.connAge),
+		limits: limits, connAge: int64(config.connAge), bulkRate: config.bulkRate,
 		codec: codec{config.serializers}, classes: &config.classes, reserved: newReservedTable(config.reserved),
 	}
 	c.peers.core = c

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -66,7 +67,20 @@ func (l *lab) lose(part float64) {
 	l.loss = part
 }
 
-func (l *lab) start(t *testing.T, host string, node, generation uint64) *testNode {
+// sockets counts the endpoints of a host.
+func (l *lab) sockets(host string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := 0
+	for address := range l.nodes {
+		if strings.HasPrefix(address, host+":") {
+			n++
+		}
+	}
+	return n
+}
+
+func (l *lab) start(t *testing.T, host string, node, generation uint64, opts ...ConfigOption) *testNode {
 	id := testIdentity(node)
 	id.Generation = generation
 	// Virtual time begins in the year 2000.
@@ -75,9 +89,9 @@ func (l *lab) start(t *testing.T, host string, node, generation uint64) *testNod
 		t.Fatal(err)
 	}
 	certificate := issue(t, ca, node, time.Now())
-	return startNodeAt(t, host, 9093, node, WithTLS(StaticTLS(ca.Pool(), certificate)), WithIdentity(id), WithStatelessResetKey([32]byte{byte(node)}), func(c *Config) {
+	return startNodeAt(t, host, 9093, node, append(opts, WithTLS(StaticTLS(ca.Pool(), certificate)), WithIdentity(id), WithStatelessResetKey([32]byte{byte(node)}), func(c *Config) {
 		c.listen = func(address *net.UDPAddr) (net.PacketConn, error) { return simnet.NewSimConn(address, l), nil }
-	})
+	})...)
 }
 
 // pass lets virtual time go by.

@@ -46,16 +46,20 @@ type plain struct {
 
 func startPlain(t *testing.T, options ...ConfigOption) plain {
 	t.Helper()
-	p := plain{ActorSystem: actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return slog.New(slog.DiscardHandler) }))}
+	p := plain{ActorSystem: newPlainSystem(t)}
 	p.remote = NewRemote(p.ActorSystem, Configure("127.0.0.1", 0, append(options, WithDevTLS())...))
 	if err := p.remote.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		p.remote.Shutdown(false)
-		p.ActorSystem.Shutdown()
-	})
+	t.Cleanup(func() { p.remote.Shutdown(false) })
 	return p
+}
+
+func newPlainSystem(t *testing.T) *actor.ActorSystem {
+	t.Helper()
+	system := actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return slog.New(slog.DiscardHandler) }))
+	t.Cleanup(system.Shutdown)
+	return system
 }
 
 func (p plain) at(id string) *actor.PID { return actor.NewPID(p.Address(), id) }

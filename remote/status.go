@@ -20,6 +20,7 @@ type Status struct {
 	Self     *actors.PeerInfo
 	HalfOpen int          // accepted connections without a Hello yet
 	Accepted int          // accepted connections
+	BulkRate int          // limit of the lane Bulk to each peer, in bytes per second; 0 is none
 	Peers    []PeerStatus // by address, without aliases and this node itself
 }
 
@@ -123,7 +124,7 @@ func pathOf(c Conn) PathStats {
 }
 
 func (m *manager) onGetStatus(ctx actor.Context) {
-	status := &Status{Self: m.core.self.Load(), HalfOpen: len(m.halfOpen), Accepted: m.accepted}
+	status := &Status{Self: m.core.self.Load(), HalfOpen: len(m.halfOpen), Accepted: m.accepted, BulkRate: m.core.bulkRate}
 	paths := m.paths()
 	for _, p := range m.core.peers.all() {
 		if p.alias.Load() == nil && !p.self.Load() {
