@@ -40,10 +40,10 @@ func (r *root) openDoors(actor.Context) error {
 		System: n.system.ActorSystem,
 		PIDs:   admin.PIDs{Meta: n.Group(), Swim: n.Swim(), Ring: n.Ring()},
 		Self: admin.Self{
-			ID: n.cfg.ID, Name: n.cfg.NodeName, Address: n.Address(), GossipAddress: n.GossipAddress(), ClusterID: n.ClusterID,
+			ID: n.cfg.ID, Name: n.cfg.NodeName, ClusterName: n.cfg.Name, Address: n.Address(), GossipAddress: n.GossipAddress(), ClusterID: n.ClusterID,
 		},
 		Health: admin.Health{Live: n.live, Ready: n.conditions},
-		Gather: n.opts.gatherer, Token: token, Log: n.system.Log().Named(actors.NameAdmin),
+		Gather: n.opts.gatherer, Store: n.Store(), Token: token, Log: n.system.Log().Named(actors.NameAdmin),
 	})
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/hupe1980/rivven-cluster/actors"
+	"github.com/hupe1980/rivven-cluster/node/recovery"
 	"github.com/hupe1980/rivven-cluster/raftactor/logstore"
 )
 
@@ -16,12 +17,19 @@ func openFiles(cfg Config, env actors.Env) (Storage, error) {
 	if err := os.MkdirAll(cfg.DataDir, 0o750); err != nil {
 		return Storage{}, fmt.Errorf("make the data directory: %w", err)
 	}
+	if err := recovery.Pending(cfg.DataDir); err != nil {
+		return Storage{}, err
+	}
 	store, err := logstore.OpenBolt(cfg.DataDir, logstore.BoltOptions{NodeID: cfg.ID, DirectoryID: env.NewID(), NowMs: uint64(env.Now().UnixMilli())})
 	if err != nil {
 		return Storage{}, err
 	}
 	s := Storage{Store: store}
-	if s.Files, err = logstore.NewSnapshotDir(filepath.Join(cfg.DataDir, "snapshots")); err == nil {
+	// Once more: whoever exchanges the directory had the lock until now.
+	if err := recovery.Pending(cfg.DataDir); err != nil {
+		return Storage{}, errors.Join(err, store.Close())
+	}
+	if s.Files, err = logstore.NewSnapshotDir(filepath.Join(cfg.DataDir, recovery.SnapshotsDirectory)); err == nil {
 		s.ResetKey, err = resetKey(filepath.Join(cfg.DataDir, "quic-reset.key"), env)
 	}
 	if err != nil {

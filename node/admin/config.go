@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/hupe1980/rivven-cluster/node/client"
+	"github.com/hupe1980/rivven-cluster/raftactor/logstore"
 )
 
 // Config wires a Server to its node.
@@ -19,6 +20,7 @@ type Config struct {
 	Self   Self                // required
 	Health Health              // required
 	Gather prometheus.Gatherer // what /metrics shows; required
+	Store  logstore.Handle     // of the node's Raft groups; Writer, Reader and Files are required
 
 	// Token, where set, is the bearer token that every request to Handler must show. Without one, requests must come by an
 	// IP address, "localhost" or one of Hosts, so that no web site can lead a browser here under a name of its own.
@@ -43,6 +45,7 @@ type PIDs struct {
 type Self struct {
 	ID            uint64
 	Name          string
+	ClusterName   string
 	Address       string // main
 	GossipAddress string
 	ClusterID     func() string // empty until the node belongs to a cluster
@@ -72,6 +75,7 @@ func (c *Config) validate() error {
 		{c.System == nil, "System"}, {c.PIDs.Meta == nil, "PIDs.Meta"}, {c.PIDs.Swim == nil, "PIDs.Swim"}, {c.PIDs.Ring == nil, "PIDs.Ring"},
 		{c.Self.ID == 0, "Self.ID"}, {c.Self.ClusterID == nil, "Self.ClusterID"},
 		{c.Health.Live == nil, "Health.Live"}, {c.Health.Ready == nil, "Health.Ready"}, {c.Gather == nil, "Gather"},
+		{c.Store.Writer == nil, "Store.Writer"}, {c.Store.Reader == nil, "Store.Reader"}, {c.Store.Files == nil, "Store.Files"},
 	} {
 		if f.missing {
 			faults = append(faults, errors.New("admin: "+f.what+" is required"))

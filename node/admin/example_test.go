@@ -13,6 +13,7 @@ import (
 	"github.com/hupe1980/rivven-cluster/actors/membership"
 	"github.com/hupe1980/rivven-cluster/node/admin"
 	"github.com/hupe1980/rivven-cluster/node/client"
+	"github.com/hupe1980/rivven-cluster/raftactor/logstore"
 )
 
 // A server over actors, and a client that asks it. In a node, package node does the first half.
@@ -32,6 +33,9 @@ func Example() {
 		Self:   admin.Self{ID: 1, Name: "node1", ClusterID: func() string { return "" }},
 		Health: admin.Health{Live: func() error { return nil }, Ready: func() []client.Condition { return nil }},
 		Gather: prometheus.NewRegistry(),
+		Store: logstore.Handle{
+			Writer: system.NewLocalPID("store"), Reader: logstore.NewMemory(logstore.Identity{NodeID: 1}), Files: logstore.NewSnapshotMemory(),
+		},
 	})
 	if err != nil {
 		fmt.Println(err)

@@ -167,6 +167,10 @@ var (
 	}
 )
 
+func halted(any) any {
+	return consensus.NewFailed(consensus.Code_CODE_HALTED, "damage at index 7", nil)
+}
+
 type exchange struct {
 	operation string
 	path      string // where it differs from the operation's
@@ -257,6 +261,10 @@ var exchanges = []exchange{
 	{operation: "DELETE /v1/config/{key}", path: "/v1/config/a/b", fault: muteChanges, want: 504, code: client.CodeUnknownOutcome},
 	{operation: "DELETE /v1/config/{key}", path: "/v1/config/a/b", want: 200},
 	{operation: "DELETE /v1/config/{key}", path: "/v1/config/a/b", want: 200},
+
+	{operation: "GET /v1/backup", want: 200},
+	{operation: "GET /v1/backup", fault: halted, want: 503, code: client.CodeHalted},
+	{operation: "GET /v1/backup", fault: mute, want: 504, code: client.CodeTimeout},
 }
 
 func TestServerIsWhatOpenAPISays(t *testing.T) {

@@ -31,6 +31,7 @@ func (s *Server) routeTable() []route {
 		{http.MethodGet, "/v1/config/{key...}", s.getConfig},
 		{http.MethodPut, "/v1/config/{key...}", s.putConfig},
 		{http.MethodDelete, "/v1/config/{key...}", s.deleteConfig},
+		{http.MethodGet, "/v1/backup", s.getBackup},
 	}...)
 }
 

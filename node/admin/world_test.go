@@ -22,6 +22,8 @@ import (
 	"github.com/hupe1980/rivven-cluster/actors/partition"
 	"github.com/hupe1980/rivven-cluster/node/admin"
 	"github.com/hupe1980/rivven-cluster/node/client"
+	"github.com/hupe1980/rivven-cluster/raftactor"
+	"github.com/hupe1980/rivven-cluster/raftactor/logstore"
 	"github.com/hupe1980/rivven-cluster/ringactor/metadata"
 )
 
@@ -63,6 +65,7 @@ func newWorld(t *testing.T, change ...func(*admin.Config)) *world {
 	w.cfg = admin.Config{
 		System: w.system,
 		PIDs:   admin.PIDs{Meta: w.spawn(t, actors.RaftName(actors.GroupMeta)), Swim: w.spawn(t, actors.NameSwim), Ring: w.spawn(t, actors.NameRing)},
+		Store:  storeOf(t, w.spawn(t, actors.NameStore)),
 		Self:   admin.Self{ID: 1, Name: "node1", Address: "node1:9093", GossipAddress: "node1:7946", ClusterID: func() string { return "c1" }},
 		Health: admin.Health{
 			Live:  func() error { w.mu.Lock(); defer w.mu.Unlock(); return w.live },
@@ -81,6 +84,19 @@ func newWorld(t *testing.T, change ...func(*admin.Config)) *world {
 	}
 	w.url = serve(t, w.server.Handler())
 	return w
+}
+
+// storeOf has one group, as it begins.
+func storeOf(t *testing.T, writer *actor.PID) logstore.Handle {
+	t.Helper()
+	store := logstore.NewMemory(logstore.Identity{NodeID: 1, DirectoryID: actors.ID{1}, Generation: 1})
+	id := store.Identity()
+	id.ClusterID = "c1"
+	first := raftactor.InitialWrite(actors.GroupMeta, []raftactor.Peer{{NodeID: 1, Replica: 10, Address: "node1:9093"}})
+	if err := store.SetIdentity(id, []logstore.GroupWrite{first}); err != nil {
+		t.Fatal(err)
+	}
+	return logstore.Handle{Writer: writer, Reader: store, Files: logstore.NewSnapshotMemory()}
 }
 
 func serve(t *testing.T, h http.Handler) string {
@@ -146,6 +162,10 @@ func (w *world) answer(message any) any {
 			return consensus.FailedFrom(err)
 		}
 		return &consensus.Answer{Index: w.index, Result: consensus.Pack(result)}
+	case *consensus.ReadIndex:
+		return &consensus.ReadIndexed{Index: w.index}
+	case *consensus.TakeSnapshot:
+		return &consensus.SnapshotTaken{Index: w.index}
 	case *consensus.GetStatus:
 		return &consensus.Status{Role: consensus.Role_ROLE_FOLLOWER, Term: 7, Leader: &consensus.Peer{NodeId: 2}, Applied: w.index}
 	case *membership.GetMembers:

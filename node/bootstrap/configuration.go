@@ -13,6 +13,7 @@ import (
 
 	"github.com/hupe1980/rivven-cluster/actors"
 	"github.com/hupe1980/rivven-cluster/actors/consensus"
+	"github.com/hupe1980/rivven-cluster/raftactor/logstore"
 )
 
 // MaxVoters bounds the voters that a cluster starts with; more of them only slow every write down.
@@ -134,4 +135,21 @@ func ParseConfiguration(b []byte) (*Configuration, error) {
 		return nil, fmt.Errorf("initial configuration: %w", err)
 	}
 	return c, c.check()
+}
+
+// Found is the identity that makes a blank directory the only node of a cluster of its own, as a node that bootstraps alone would.
+func Found(id logstore.Identity, clusterName, address string) (logstore.Identity, error) {
+	self := &Candidate{NodeId: id.NodeID, DirectoryId: id.DirectoryID[:], Address: address}
+	if err := self.check(); err != nil {
+		return id, err
+	}
+	configuration, err := configurationOf(clusterName, []*Candidate{self})
+	if err != nil {
+		return id, err
+	}
+	if id.InitialConfig, err = (proto.MarshalOptions{Deterministic: true}).Marshal(configuration); err != nil {
+		return id, fmt.Errorf("encode the initial configuration: %w", err)
+	}
+	id.ClusterID = configuration.clusterID()
+	return id, nil
 }
