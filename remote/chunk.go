@@ -38,7 +38,7 @@ func (e *encoder) appendFirst(dst []byte, it *item) ([]byte, error) {
 	if int(it.size) > e.whole {
 		return dst, fmt.Errorf("its %d bytes are over the %d that the peer puts together from chunks", it.size, e.whole)
 	}
-	payload, err := appendPayload(make([]byte, 0, it.size), it)
+	payload, err := appendPayload(make([]byte, 0, it.size), it, it.form())
 	if err == nil && len(payload) != int(it.size) {
 		err = changedError(it, len(payload))
 	}
@@ -53,7 +53,7 @@ func (e *encoder) appendFirst(dst []byte, it *item) ([]byte, error) {
 	if it.sender != nil {
 		body = e.appendSender(body, it.sender)
 	}
-	body, defined := e.appendType(body, it)
+	body, _, defined := e.appendType(body, it)
 	body = appendHeaders(body, it.headers)
 	body = protowire.AppendTag(body, fieldPayload, protowire.BytesType)
 	body = protowire.AppendVarint(body, uint64(n))

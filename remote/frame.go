@@ -192,6 +192,14 @@ func (it *item) message() any {
 	return it.msg
 }
 
+// form is what matters of its type to its encoding, nil where another serializer took it.
+func (it *item) form() *shape {
+	if m, ok := it.msg.(proto.Message); ok {
+		return shapeOf(m.ProtoReflect().Descriptor())
+	}
+	return nil
+}
+
 // cost is what an item counts against its queue: bytes on the wire and bookkeeping.
 func (it *item) cost() int { return int(it.size) + 64 }
 
@@ -203,10 +211,18 @@ type encoder struct {
 	intern   bool
 	targets  []string
 	senders  []string
-	types    map[protoreflect.MessageDescriptor]uint32
+	types    map[protoreflect.MessageDescriptor]outType
 	typeSize uint32
-	whole    int    // the largest message that may go in chunks; 0 is none
-	rest     []byte // of a message that is under way in chunks
+	whole    int                            // the largest message that may go in chunks; 0 is none
+	rest     []byte                         // of a message that is under way in chunks
+	last     protoreflect.MessageDescriptor // the type of the message before, and what is known of it
+	lastType outType
+}
+
+// outType is a message type as a lane knows it.
+type outType struct {
+	slot uint32
+	form *shape
 }
 
 func newEncoder(self string, limit int, intern bool) *encoder {
@@ -256,14 +272,13 @@ func (e *encoder) appendBody(dst []byte, it *item) ([]byte, error) {
 	default:
 		return dst, nil
 	}
-	var defined protoreflect.MessageDescriptor
-	dst, defined = e.appendType(dst, it)
+	dst, form, defined := e.appendType(dst, it)
 	dst = appendHeaders(dst, it.headers)
 	dst = protowire.AppendTag(dst, fieldPayload, protowire.BytesType)
 	dst = protowire.AppendVarint(dst, uint64(it.size))
 	payload := len(dst)
 	var err error
-	if dst, err = appendPayload(dst, it); err == nil && len(dst)-payload != int(it.size) {
+	if dst, err = appendPayload(dst, it, form); err == nil && len(dst)-payload != int(it.size) {
 		err = changedError(it, len(dst)-payload)
 	}
 	if err == nil && len(dst)-start > e.limit {
@@ -275,11 +290,11 @@ func (e *encoder) appendBody(dst []byte, it *item) ([]byte, error) {
 	return dst, err
 }
 
-func appendPayload(dst []byte, it *item) ([]byte, error) {
+func appendPayload(dst []byte, it *item, form *shape) ([]byte, error) {
 	if other, ok := it.msg.(*encoded); ok {
 		return append(dst, other.bytes...), nil
 	}
-	return appendMessage(dst, it.msg, int(it.size))
+	return appendMessage(dst, it.msg, int(it.size), form)
 }
 
 func changedError(it *item, size int) error {
@@ -304,6 +319,7 @@ func (e *encoder) forget(it *item, defined protoreflect.MessageDescriptor) {
 	if defined != nil {
 		delete(e.types, defined)
 		e.typeSize--
+		e.last = nil
 	}
 	if e.targets != nil && it.target != nil {
 		e.targets[slotOf("", it.target.Id)-1] = ""
@@ -374,28 +390,36 @@ func sameName(joined, address, id string) bool {
 	return len(joined) == len(address)+1+len(id) && joined[:len(address)] == address && joined[len(address)+1:] == id
 }
 
-// appendType returns the type that it defined, if any.
-func (e *encoder) appendType(dst []byte, it *item) ([]byte, protoreflect.MessageDescriptor) {
+// appendType returns what is known of the type, and the type if it defined it.
+func (e *encoder) appendType(dst []byte, it *item) ([]byte, *shape, protoreflect.MessageDescriptor) {
 	if other, ok := it.msg.(*encoded); ok {
 		dst = appendText(dst, fieldTypeName, other.typeName)
-		return appendText(dst, fieldSerializer, other.serializer), nil
+		return appendText(dst, fieldSerializer, other.serializer), nil, nil
 	}
 	descriptor := it.msg.(proto.Message).ProtoReflect().Descriptor()
-	if e.intern {
-		if slot, ok := e.types[descriptor]; ok {
-			return appendNumber(dst, fieldType, slot), nil
+	if descriptor != e.last {
+		known, ok := e.types[descriptor]
+		if !ok {
+			return e.defineType(dst, descriptor)
 		}
-		if e.typeSize < typeSlots && len(descriptor.FullName()) <= internMax {
-			if e.types == nil {
-				e.types = make(map[protoreflect.MessageDescriptor]uint32)
-			}
-			e.typeSize++
-			e.types[descriptor] = e.typeSize
-			dst = appendNumber(dst, fieldType, e.typeSize)
-			return appendText(dst, fieldTypeName, string(descriptor.FullName())), descriptor
-		}
+		e.last, e.lastType = descriptor, known
 	}
-	return appendText(dst, fieldTypeName, string(descriptor.FullName())), nil
+	return appendNumber(dst, fieldType, e.lastType.slot), e.lastType.form, nil
+}
+
+// defineType spells a type's name, and gives it a slot where there is one left.
+func (e *encoder) defineType(dst []byte, descriptor protoreflect.MessageDescriptor) ([]byte, *shape, protoreflect.MessageDescriptor) {
+	name, form := string(descriptor.FullName()), shapeOf(descriptor)
+	if !e.intern || e.typeSize >= typeSlots || len(name) > internMax {
+		return appendText(dst, fieldTypeName, name), form, nil
+	}
+	if e.types == nil {
+		e.types = make(map[protoreflect.MessageDescriptor]outType)
+	}
+	e.typeSize++
+	e.types[descriptor] = outType{slot: e.typeSize, form: form}
+	dst = appendNumber(dst, fieldType, e.typeSize)
+	return appendText(dst, fieldTypeName, name), form, descriptor
 }
 
 func appendNumber(dst []byte, field protowire.Number, v uint32) []byte {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -48,14 +49,6 @@ func (c *classes) of(message any) actors.Class {
 	return (*table)[reflect.TypeOf(message)]
 }
 
-// vtMessage is what protoc-gen-go-vtproto generates; it takes a third of the time.
-type vtMessage interface {
-	proto.Message
-	SizeVT() int
-	MarshalToSizedBufferVT(dst []byte) (int, error)
-	UnmarshalVT(b []byte) error
-}
-
 var errNotSerializable = errors.New("it is no proto.Message and no serializer knows it")
 
 // codec turns messages into bytes and back.
@@ -83,19 +76,30 @@ func (c *codec) prepare(msg any) (any, int, error) {
 	return msg, 0, errNotSerializable
 }
 
-func appendMessage(dst []byte, msg any, size int) ([]byte, error) {
-	if m, ok := msg.(vtMessage); ok {
-		start := len(dst)
-		dst = append(dst, make([]byte, size)...)
-		n, err := m.MarshalToSizedBufferVT(dst[start:])
-		if err != nil || n != size {
-			return dst[:start], errors.Join(err, fmt.Errorf("marshalled %d of %d bytes", n, size))
-		}
-		return dst, nil
+func appendMessage(dst []byte, msg any, size int, form *shape) ([]byte, error) {
+	m, generated := msg.(vtMessage)
+	if generated && form.vt {
+		return appendVT(dst, m, size, form)
 	}
-	// The size was taken when the message was queued, and what was sent does not change.
+	// The size was taken when the message was queued, and what was sent does not change; SizeVT leaves none behind.
 	// Maps are sorted, so that a seed sends, and damages, the same bytes in every run.
-	return proto.MarshalOptions{UseCachedSize: true, Deterministic: true}.MarshalAppend(dst, msg.(proto.Message))
+	return proto.MarshalOptions{UseCachedSize: !generated, Deterministic: true}.MarshalAppend(dst, msg.(proto.Message))
+}
+
+func appendVT(dst []byte, m vtMessage, size int, form *shape) ([]byte, error) {
+	start := len(dst)
+	dst = slices.Grow(dst, size)[:start+size]
+	n, err := m.MarshalToSizedBufferVT(dst[start:])
+	if err == nil && n != size {
+		err = fmt.Errorf("marshalled %d of %d bytes", n, size)
+	}
+	if err == nil && form.textFields != nil {
+		err = form.textFields.check(dst[start:], 0)
+	}
+	if err != nil {
+		return dst[:start], err
+	}
+	return dst, nil
 }
 
 // wireType is one type as a lane's table holds it.
@@ -103,13 +107,17 @@ type wireType struct {
 	name       string
 	serializer Serializer // nil for protobuf
 	message    protoreflect.MessageType
+	form       *shape
 	known      bool
 }
 
 func (c *codec) typeOf(name, serializer string) wireType {
 	if serializer == "" {
 		t, err := protoregistry.GlobalTypes.FindMessageByName(protoreflect.FullName(name))
-		return wireType{name: name, message: t, known: err == nil}
+		if err != nil {
+			return wireType{name: name}
+		}
+		return wireType{name: name, message: t, form: shapeOf(t.Descriptor()), known: true}
 	}
 	for _, s := range c.serializers {
 		if s.name == serializer {
@@ -124,8 +132,14 @@ func (t *wireType) decode(b []byte) (any, error) {
 		return t.serializer.Deserialize(t.name, b)
 	}
 	m := t.message.New().Interface()
-	if vt, ok := m.(vtMessage); ok {
-		return m, vt.UnmarshalVT(b)
+	vt, ok := m.(vtMessage)
+	if !ok || !t.form.vt {
+		return m, proto.Unmarshal(b, m)
 	}
-	return m, proto.Unmarshal(b, m)
+	if t.form.textFields != nil {
+		if err := t.form.textFields.check(b, 0); err != nil {
+			return m, err
+		}
+	}
+	return m, vt.UnmarshalVT(b)
 }

@@ -17,7 +17,7 @@ func TestMapsAreEncodedInOneOrder(t *testing.T) {
 	}
 	var first []byte
 	for range 20 {
-		encoded, err := appendMessage(nil, message, proto.Size(message))
+		encoded, err := appendMessage(nil, message, proto.Size(message), shapeOf(message.ProtoReflect().Descriptor()))
 		if err != nil {
 			t.Fatal(err)
 		}
