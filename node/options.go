@@ -23,6 +23,7 @@ type options struct {
 	kinds     []ringactor.Kind
 	storage   func(Config, actors.Env) (Storage, error)
 	transport remote.Transport
+	tls       *remote.TLS
 	started   func(*Node)
 	metrics   actors.Metrics
 	parts     parts
@@ -62,8 +63,11 @@ func WithStorage(open func(Config, actors.Env) (Storage, error)) Option {
 // WithStarted calls f once the node listens, in the root actor's turn: for those who spawn Props under a supervisor of their own.
 func WithStarted(f func(*Node)) Option { return func(o *options) { o.started = f } }
 
-// WithTransport replaces QUIC.
+// WithTransport replaces QUIC. Without certificates (see [WithCertificates]) the node's membership record then goes unsigned.
 func WithTransport(t remote.Transport) Option { return func(o *options) { o.transport = t } }
+
+// WithCertificates replaces the files of Config.TLS.
+func WithCertificates(t remote.TLS) Option { return func(o *options) { o.tls = &t } }
 
 // How long the steps of a shutdown may take, each; they end sooner where there is nothing to do.
 const (

@@ -15,15 +15,16 @@ import (
 
 // root is the supervisor of everything on a node.
 type root struct {
-	node     *Node
-	log      *zap.Logger
-	storage  Storage
-	identity logstore.Identity
-	remote   *remote.Remote
-	doors    *doors
-	members  membership.View
-	draining bool
-	stopping map[string]bool // children that are to be gone before the rest stops
+	node         *Node
+	log          *zap.Logger
+	storage      Storage
+	identity     logstore.Identity
+	remote       *remote.Remote
+	certificates *remote.TLS
+	doors        *doors
+	members      membership.View
+	draining     bool
+	stopping     map[string]bool // children that are to be gone before the rest stops
 }
 
 func (r *root) Receive(ctx actor.Context) {

@@ -101,13 +101,13 @@ func (r *root) startRemote(actor.Context) error {
 		return err
 	}
 	opts = append(opts, remote.WithResolver(resolver))
+	if r.certificates, err = r.findCertificates(); err != nil {
+		return err
+	}
 	if r.node.opts.transport != nil {
 		opts = append(opts, remote.WithTransport(r.node.opts.transport))
 	} else {
-		if err := cfg.CheckTLSFiles(); err != nil {
-			return err
-		}
-		opts = append(opts, remote.WithTLS(remote.TLSFiles(cfg.TLS.CA, cfg.TLS.Cert, cfg.TLS.Key)))
+		opts = append(opts, remote.WithTLS(*r.certificates))
 	}
 	rem := remote.NewRemote(r.node.system.ActorSystem, remote.Configure(host, port, opts...))
 	if err := rem.Start(); err != nil {
@@ -117,6 +117,27 @@ func (r *root) startRemote(actor.Context) error {
 	self := rem.Self()
 	r.publish(func(f *facts) { f.address, f.gossipAddress = self.Address, self.GossipAddress })
 	return nil
+}
+
+// findCertificates is nil where a transport that has none replaces QUIC.
+func (r *root) findCertificates() (*remote.TLS, error) {
+	cfg := r.node.cfg
+	if r.node.opts.tls != nil || r.node.opts.transport != nil {
+		return r.node.opts.tls, nil
+	}
+	if err := cfg.CheckTLSFiles(); err != nil {
+		return nil, err
+	}
+	files := remote.TLSFiles(cfg.TLS.CA, cfg.TLS.Cert, cfg.TLS.Key)
+	return &files, nil
+}
+
+// authority signs membership records with the key of the node's certificate.
+func (r *root) authority() swim.Authority {
+	if r.certificates == nil {
+		return nil
+	}
+	return remote.NewSigner(*r.certificates, r.node.cfg.Name, r.node.system.Env().Now)
 }
 
 // resolver asks the operator's hosts file before the system.
@@ -163,6 +184,7 @@ func (r *root) spawnSwim(ctx actor.Context) error {
 		NodeID: cfg.ID, DirectoryID: id.DirectoryID, Generation: id.Generation, Name: cfg.NodeName, ClusterID: id.ClusterID,
 		Address: r.node.Address(), GossipAddress: r.node.GossipAddress(),
 		KnownPeers: slices.Concat(cfg.Gossip.KnownPeers, cfg.Peers), Tags: tags, Protocol: protocol,
+		Authority: r.authority(),
 	})
 	if err := r.spawn(ctx, props, err, actors.NameSwim); err != nil {
 		return err

@@ -45,8 +45,12 @@ type Config struct {
 	// Tags describe the node to others; "zone" is where it stands. At most 2 KiB.
 	Tags map[string]string
 
-	// Protocol holds the parameters; its ClusterID is overwritten. The zero value means swim.DefaultLAN().
+	// Protocol holds the parameters; its ClusterID and Authority are overwritten. The zero value means swim.DefaultLAN().
 	Protocol swim.Config
+
+	// Authority signs this node's record with the key of its certificate and judges the records of others. All nodes of
+	// a cluster have one, or none has: nil leaves records unsigned and believes what any authenticated peer says of others.
+	Authority swim.Authority
 
 	// EventsPerSecondMax is how many events one subscriber gets within a second before it gets a Snapshot at the
 	// end of that second in place of the rest. Zero means 1000.
@@ -111,7 +115,7 @@ func (c Config) complete() (Config, error) {
 	if c.Protocol.ProtocolPeriod == 0 && c.Protocol.SuspectTimeout == 0 {
 		c.Protocol = swim.DefaultLAN()
 	}
-	c.Protocol.ClusterID = c.ClusterID
+	c.Protocol.ClusterID, c.Protocol.Authority = c.ClusterID, c.Authority
 	if c.EventsPerSecondMax == 0 {
 		c.EventsPerSecondMax = 1000
 	}
@@ -119,6 +123,11 @@ func (c Config) complete() (Config, error) {
 		errs = append(errs, fmt.Errorf("swim: EventsPerSecondMax is %d: allow at least 1", c.EventsPerSecondMax))
 	}
 	c.KnownPeers, c.Tags = slices.Clone(c.KnownPeers), maps.Clone(c.Tags)
+	if c.Authority != nil {
+		if _, _, err := c.Authority.Sign([]byte("trial")); err != nil {
+			errs = append(errs, fmt.Errorf("swim: this node's record can't be signed: %w", err))
+		}
+	}
 	errs = append(errs, c.Protocol.Validate())
 	if rec := c.record(); c.NodeID != 0 && c.Address != "" {
 		if err := rec.Validate(); err != nil {

@@ -72,6 +72,8 @@ func newInstruments(m actors.Metrics) *instruments {
 			{m.Counter("rivven_swim_heal_attempts_total", "Attempts at dead members."), func(s *swim.Stats) uint64 { return s.HealAttempts }},
 			{m.Counter("rivven_swim_conflicts_total", "Directories that claimed a node id in use."), func(s *swim.Stats) uint64 { return s.Conflicts }},
 			{m.Counter("rivven_swim_large_updates_total", "Updates sent on streams because of their size."), func(s *swim.Stats) uint64 { return s.LargeUpdates }},
+			{m.Counter("rivven_swim_verifications_total", "Signatures of records that were checked."), func(s *swim.Stats) uint64 { return s.Verifications }},
+			{m.Counter("rivven_swim_sign_failures_total", "Own records that could not be signed and were not published."), func(s *swim.Stats) uint64 { return s.SignFailures }},
 			{sent("datagram"), func(s *swim.Stats) uint64 { return s.SentDatagrams }},
 			{sent("stream"), func(s *swim.Stats) uint64 { return s.SentStreams }},
 			{m.Counter("rivven_swim_datagram_sent_bytes_total", "Payload of the datagrams sent, estimated."), func(s *swim.Stats) uint64 { return s.SentBytes }},

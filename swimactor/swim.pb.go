@@ -308,8 +308,9 @@ type Record struct {
 	Address       string                 `protobuf:"bytes,6,opt,name=address,proto3" json:"address,omitempty"`
 	GossipAddress string                 `protobuf:"bytes,7,opt,name=gossip_address,json=gossipAddress,proto3" json:"gossip_address,omitempty"`
 	// By key, so that one record has one encoding.
-	Tags            []*Tag `protobuf:"bytes,8,rep,name=tags,proto3" json:"tags,omitempty"`
-	Left            bool   `protobuf:"varint,9,opt,name=left,proto3" json:"left,omitempty"`
+	Tags []*Tag `protobuf:"bytes,8,rep,name=tags,proto3" json:"tags,omitempty"`
+	Left bool   `protobuf:"varint,9,opt,name=left,proto3" json:"left,omitempty"`
+	// The first 128 bits of the certificate's SHA-256.
 	CertificateHash []byte `protobuf:"bytes,10,opt,name=certificate_hash,json=certificateHash,proto3" json:"certificate_hash,omitempty"`
 	Signature       []byte `protobuf:"bytes,11,opt,name=signature,proto3" json:"signature,omitempty"`
 	unknownFields   protoimpl.UnknownFields
@@ -914,11 +915,13 @@ func (x *Gossip) GetUpdates() []*Update {
 }
 
 type SyncRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Cluster       string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
-	Digest        uint64                 `protobuf:"fixed64,2,opt,name=digest,proto3" json:"digest,omitempty"`
-	Join          bool                   `protobuf:"varint,3,opt,name=join,proto3" json:"join,omitempty"`
-	Self          *Record                `protobuf:"bytes,4,opt,name=self,proto3" json:"self,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Cluster string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Digest  uint64                 `protobuf:"fixed64,2,opt,name=digest,proto3" json:"digest,omitempty"`
+	Join    bool                   `protobuf:"varint,3,opt,name=join,proto3" json:"join,omitempty"`
+	Self    *Record                `protobuf:"bytes,4,opt,name=self,proto3" json:"self,omitempty"`
+	// Proves self: a chain in DER, one behind the other, the node's own first.
+	Certificate   []byte `protobuf:"bytes,5,opt,name=certificate,proto3" json:"certificate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -977,6 +980,13 @@ func (x *SyncRequest) GetJoin() bool {
 func (x *SyncRequest) GetSelf() *Record {
 	if x != nil {
 		return x.Self
+	}
+	return nil
+}
+
+func (x *SyncRequest) GetCertificate() []byte {
+	if x != nil {
+		return x.Certificate
 	}
 	return nil
 }
@@ -1190,10 +1200,12 @@ func (x *SyncSummary) GetEntries() []*Summary {
 }
 
 type SyncRecords struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Updates       []*Update              `protobuf:"bytes,1,rep,name=updates,proto3" json:"updates,omitempty"`
-	Wants         []uint64               `protobuf:"varint,2,rep,packed,name=wants,proto3" json:"wants,omitempty"`
-	Last          bool                   `protobuf:"varint,3,opt,name=last,proto3" json:"last,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Updates []*Update              `protobuf:"bytes,1,rep,name=updates,proto3" json:"updates,omitempty"`
+	Wants   []uint64               `protobuf:"varint,2,rep,packed,name=wants,proto3" json:"wants,omitempty"`
+	Last    bool                   `protobuf:"varint,3,opt,name=last,proto3" json:"last,omitempty"`
+	// Prove those of the updates' records whose certificates the receiver may lack.
+	Certificates  [][]byte `protobuf:"bytes,4,rep,name=certificates,proto3" json:"certificates,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1247,6 +1259,13 @@ func (x *SyncRecords) GetLast() bool {
 		return x.Last
 	}
 	return false
+}
+
+func (x *SyncRecords) GetCertificates() [][]byte {
+	if x != nil {
+		return x.Certificates
+	}
+	return nil
 }
 
 type LeaveNotice struct {
@@ -1473,12 +1492,13 @@ const file_swimactor_swim_proto_rawDesc = "" +
 	"\x04Nack\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\":\n" +
 	"\x06Gossip\x120\n" +
-	"\aupdates\x18\x01 \x03(\v2\x16.rivven.swim.v1.UpdateR\aupdates\"\x7f\n" +
+	"\aupdates\x18\x01 \x03(\v2\x16.rivven.swim.v1.UpdateR\aupdates\"\xa1\x01\n" +
 	"\vSyncRequest\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\x06R\x06digest\x12\x12\n" +
 	"\x04join\x18\x03 \x01(\bR\x04join\x12*\n" +
-	"\x04self\x18\x04 \x01(\v2\x16.rivven.swim.v1.RecordR\x04self\"#\n" +
+	"\x04self\x18\x04 \x01(\v2\x16.rivven.swim.v1.RecordR\x04self\x12 \n" +
+	"\vcertificate\x18\x05 \x01(\fR\vcertificate\"#\n" +
 	"\tSyncEqual\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\x06R\x06digest\"'\n" +
 	"\vSyncBuckets\x12\x18\n" +
@@ -1492,11 +1512,12 @@ const file_swimactor_swim_proto_rawDesc = "" +
 	"\x05state\x18\x04 \x01(\rR\x05state\"Z\n" +
 	"\vSyncSummary\x12\x18\n" +
 	"\abuckets\x18\x01 \x03(\rR\abuckets\x121\n" +
-	"\aentries\x18\x02 \x03(\v2\x17.rivven.swim.v1.SummaryR\aentries\"i\n" +
+	"\aentries\x18\x02 \x03(\v2\x17.rivven.swim.v1.SummaryR\aentries\"\x8d\x01\n" +
 	"\vSyncRecords\x120\n" +
 	"\aupdates\x18\x01 \x03(\v2\x16.rivven.swim.v1.UpdateR\aupdates\x12\x14\n" +
 	"\x05wants\x18\x02 \x03(\x04R\x05wants\x12\x12\n" +
-	"\x04last\x18\x03 \x01(\bR\x04last\"O\n" +
+	"\x04last\x18\x03 \x01(\bR\x04last\x12\"\n" +
+	"\fcertificates\x18\x04 \x03(\fR\fcertificates\"O\n" +
 	"\vLeaveNotice\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12.\n" +
 	"\x06record\x18\x02 \x01(\v2\x16.rivven.swim.v1.RecordR\x06record\"\x1c\n" +

@@ -42,7 +42,7 @@ func Encode(msg swim.Message) *Message {
 	case *swim.Gossip:
 		return &Message{Body: &Message_Gossip{&Gossip{Updates: encodeUpdates(m.Updates)}}}
 	case *swim.SyncRequest:
-		return &Message{Body: &Message_SyncRequest{&SyncRequest{Cluster: m.Cluster, Digest: m.Digest, Join: m.Join, Self: encodeRecord(m.Self)}}}
+		return &Message{Body: &Message_SyncRequest{&SyncRequest{Cluster: m.Cluster, Digest: m.Digest, Join: m.Join, Self: encodeRecord(m.Self), Certificate: m.Certificate}}}
 	case *swim.SyncEqual:
 		return &Message{Body: &Message_SyncEqual{&SyncEqual{Digest: m.Digest}}}
 	case *swim.SyncBuckets:
@@ -54,7 +54,7 @@ func Encode(msg swim.Message) *Message {
 		}
 		return &Message{Body: &Message_SyncSummary{&SyncSummary{Buckets: m.Buckets, Entries: entries}}}
 	case *swim.SyncRecords:
-		return &Message{Body: &Message_SyncRecords{&SyncRecords{Updates: encodeUpdates(m.Updates), Wants: m.Wants, Last: m.Last}}}
+		return &Message{Body: &Message_SyncRecords{&SyncRecords{Updates: encodeUpdates(m.Updates), Wants: m.Wants, Last: m.Last, Certificates: m.Certificates}}}
 	case *swim.LeaveNotice:
 		return &Message{Body: &Message_LeaveNotice{&LeaveNotice{Seq: m.Seq, Record: encodeRecord(m.Record)}}}
 	case *swim.LeaveAck:
@@ -86,7 +86,7 @@ func Decode(msg *Message) swim.Message {
 		return &swim.Gossip{Updates: decodeUpdates(b.Gossip.GetUpdates())}
 	case *Message_SyncRequest:
 		m := b.SyncRequest
-		return &swim.SyncRequest{Cluster: m.GetCluster(), Digest: m.GetDigest(), Join: m.GetJoin(), Self: decodeRecord(m.GetSelf())}
+		return &swim.SyncRequest{Cluster: m.GetCluster(), Digest: m.GetDigest(), Join: m.GetJoin(), Self: decodeRecord(m.GetSelf()), Certificate: m.GetCertificate()}
 	case *Message_SyncEqual:
 		return &swim.SyncEqual{Digest: b.SyncEqual.GetDigest()}
 	case *Message_SyncBuckets:
@@ -99,7 +99,7 @@ func Decode(msg *Message) swim.Message {
 		return &swim.SyncSummary{Buckets: b.SyncSummary.GetBuckets(), Entries: entries}
 	case *Message_SyncRecords:
 		m := b.SyncRecords
-		return &swim.SyncRecords{Updates: decodeUpdates(m.GetUpdates()), Wants: m.GetWants(), Last: m.GetLast()}
+		return &swim.SyncRecords{Updates: decodeUpdates(m.GetUpdates()), Wants: m.GetWants(), Last: m.GetLast(), Certificates: m.GetCertificates()}
 	case *Message_LeaveNotice:
 		return &swim.LeaveNotice{Seq: b.LeaveNotice.GetSeq(), Record: decodeRecord(b.LeaveNotice.GetRecord())}
 	case *Message_LeaveAck:

@@ -19,6 +19,9 @@ func anyRecord(t *rapid.T) *swim.Record {
 		Name: strings.ToValidUTF8(rapid.StringN(0, 20, 60).Draw(t, "name"), "x"), Generation: rapid.Uint64().Draw(t, "generation"),
 		Incarnation: rapid.Uint64Max(1<<62).Draw(t, "incarnation"), Address: "host:1", Left: rapid.Bool().Draw(t, "left"),
 	}
+	if rapid.Bool().Draw(t, "signed") {
+		r.CertificateHash, r.Signature = make([]byte, 16), make([]byte, 64)
+	}
 	if n := rapid.IntRange(0, 5).Draw(t, "tags"); n > 0 {
 		r.Tags = make(map[string]string)
 		for range n {
@@ -53,11 +56,11 @@ func TestWireRoundTrip(t *testing.T) {
 			&swim.PingReq{Seq: seq, Target: r.ID, Generation: seq, Updates: updates},
 			&swim.Nack{Seq: seq},
 			&swim.Gossip{Updates: updates},
-			&swim.SyncRequest{Cluster: "c", Digest: seq, Join: true, Self: r},
+			&swim.SyncRequest{Cluster: "c", Digest: seq, Join: true, Self: r, Certificate: []byte{1, 2}},
 			&swim.SyncEqual{Digest: seq},
 			&swim.SyncBuckets{Digests: []uint64{seq, 1}},
 			&swim.SyncSummary{Buckets: []uint32{3}, Entries: []swim.Summary{{ID: r.ID, Generation: 1, Incarnation: 2, State: swim.Dead}}},
-			&swim.SyncRecords{Updates: updates, Wants: []uint64{seq}, Last: true},
+			&swim.SyncRecords{Updates: updates, Wants: []uint64{seq}, Last: true, Certificates: [][]byte{{1}, {2, 3}}},
 			&swim.LeaveNotice{Seq: seq, Record: r},
 			&swim.LeaveAck{Seq: seq},
 			&swim.ConflictNotice{Holder: r, Refused: r},

@@ -15,18 +15,19 @@ import (
 
 // Node is one node of a world: the real wiring of package node over the kit's environment, transport and disk.
 type Node struct {
-	world      *World
-	id         int // from 1; its place in the world
-	certified  int // the node id that its certificate names; another's for a clone
-	up         bool
-	life       int // counts starts and crashes: what belongs to another one is void
-	disk       *Disk
-	system     *actors.System
-	root       *actor.PID
-	runs       *node.Node
-	listening  *transport
-	orphaned   []*conn
-	generation int64
+	world       *World
+	id          int // from 1; its place in the world
+	certified   int // the node id that its certificates name; another's for a clone
+	certificate int // which of its certificates it has now
+	up          bool
+	life        int // counts starts and crashes: what belongs to another one is void
+	disk        *Disk
+	system      *actors.System
+	root        *actor.PID
+	runs        *node.Node
+	listening   *transport
+	orphaned    []*conn
+	generation  int64
 
 	paused bool
 	parked []*mailbox
@@ -92,6 +93,7 @@ func (n *Node) start() {
 			return node.Storage{Store: s, Files: files{n.disk.files, n.disk}}, err
 		}),
 		node.WithTransport(&transport{node: n, life: life}),
+		node.WithCertificates(n.certificates(cfg.Name)),
 		node.WithInstruments(actors.NoMetrics),
 		node.WithKinds(w.scenario.Kinds...))
 	if err == nil {

@@ -112,13 +112,10 @@ type Config struct {
 	// are refused and counted.
 	MembersMax int
 
-	// Sign completes a record of this node (CertificateHash, Signature) before
-	// it is published. Nil leaves records unsigned.
-	Sign func(*Record)
-
-	// Verify judges a record before it is believed, after the checks of form;
-	// an error refuses it. Nil believes. It must be deterministic.
-	Verify func(*Record) error
+	// Authority signs this node's records and judges those of others before
+	// they are believed. Nil leaves records unsigned and believes them: all
+	// nodes of a cluster have one, or none has.
+	Authority Authority
 }
 
 // DefaultLAN suits one data centre: round trips of at most a few milliseconds.

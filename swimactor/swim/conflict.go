@@ -45,6 +45,9 @@ func (c *Core) contest(now time.Duration, from Peer, m *member, u *Update) bool 
 	if from.ID != u.ID && c.rng.IntN(c.liveCount()) >= contestants {
 		return false
 	}
+	if _, ok := c.believe(now, m, claim); !ok {
+		return false
+	}
 	ct := &contest{claim: claim}
 	c.contests[u.ID] = ct
 	holder := m.rec

@@ -52,6 +52,7 @@ type Core struct {
 	isolated  bool
 
 	contests map[uint64]*contest
+	proof    proof
 
 	leave *leave
 	gone  bool
@@ -89,10 +90,10 @@ func New(cfg Config, self Record, rng *rand.Rand) (*Core, error) {
 		seq: uint64(rng.Uint32()),
 	}
 	rec := self.clone()
-	if cfg.Sign != nil {
-		cfg.Sign(rec)
-	}
 	c.me = &member{rec: rec, state: Alive}
+	if err := c.sign(rec); err != nil {
+		return nil, err
+	}
 	c.insert(c.me)
 	c.rehash(c.me, true)
 	return c, nil
@@ -168,6 +169,7 @@ func (c *Core) Receive(now time.Duration, from Peer, msg Message) Output {
 	case *ConflictNotice:
 		c.onConflictNotice(m)
 	}
+	c.settle(from)
 	return c.done()
 }
 
@@ -182,15 +184,19 @@ func (c *Core) UpdateTags(now time.Duration, tags map[string]string) (Output, er
 	rec := c.me.rec.clone()
 	rec.Tags = maps.Clone(tags)
 	rec.Incarnation++
-	c.publish(now, rec)
+	if err := c.publish(now, rec); err != nil {
+		return c.done(), err
+	}
 	c.emit(Event{Kind: Updated, Member: c.me.view()})
 	return c.done(), nil
 }
 
-// publish makes rec what this node says about itself.
-func (c *Core) publish(now time.Duration, rec *Record) {
-	if c.cfg.Sign != nil {
-		c.cfg.Sign(rec)
+// publish makes rec what this node says about itself, unless it can't be
+// signed.
+func (c *Core) publish(now time.Duration, rec *Record) error {
+	if err := c.sign(rec); err != nil {
+		c.stats.SignFailures++
+		return err
 	}
 	c.me.rec = rec
 	if rec.Left {
@@ -198,6 +204,7 @@ func (c *Core) publish(now time.Duration, rec *Record) {
 	}
 	c.rehash(c.me, !rec.Left)
 	c.spread(now, c.me)
+	return nil
 }
 
 // done hands out what has gathered.

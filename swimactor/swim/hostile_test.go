@@ -20,6 +20,20 @@ func anyNumber(t *rapid.T, what string) uint64 {
 	return rapid.Uint64Range(1, 7).Draw(t, what)
 }
 
+// oddAuthority takes whatever comes with its certificate, but for one signature.
+type oddAuthority struct{}
+
+func (oddAuthority) Certificate() []byte { return []byte("certificate") }
+func (o oddAuthority) Sign([]byte) (certificate, signature []byte, err error) {
+	return o.Certificate(), []byte("signature"), nil
+}
+func (oddAuthority) Verify(_ uint64, _, _, signature []byte) error {
+	if string(signature) == "forged" {
+		return errors.New("forged")
+	}
+	return nil
+}
+
 func rarely(t *rapid.T, what string) bool { return rapid.IntRange(0, 9).Draw(t, what) == 9 }
 
 func anyRecord(t *rapid.T) *Record {
@@ -29,6 +43,15 @@ func anyRecord(t *rapid.T) *Record {
 	r := record(anyNumber(t, "id"))
 	r.Generation, r.Incarnation = anyNumber(t, "generation"), anyNumber(t, "incarnation")
 	r.Left = rarely(t, "left")
+	r.CertificateHash, r.Signature = CertificateHash(oddAuthority{}.Certificate()), []byte("signature")
+	switch rapid.IntRange(0, 15).Draw(t, "signature") {
+	case 0:
+		r.Signature = []byte("forged")
+	case 1:
+		r.Signature = nil
+	case 2:
+		r.CertificateHash = CertificateHash([]byte("unknown"))
+	}
 	if rarely(t, "other directory") {
 		r.Directory = "other"
 	}
@@ -64,6 +87,10 @@ func anyUpdates(t *rapid.T) []Update {
 	return updates
 }
 
+func anyCertificate(t *rapid.T) []byte {
+	return rapid.SampledFrom([][]byte{nil, []byte("certificate"), []byte("unknown"), make([]byte, certificateBytesMax+1)}).Draw(t, "certificate")
+}
+
 func anyMessage(t *rapid.T) Message {
 	seq := rapid.Uint64Range(0, 8).Draw(t, "seq")
 	switch rapid.IntRange(0, 14).Draw(t, "message") {
@@ -80,7 +107,7 @@ func anyMessage(t *rapid.T) Message {
 	case 5, 6:
 		return &Gossip{Updates: anyUpdates(t)}
 	case 7:
-		return &SyncRequest{Digest: seq, Join: rapid.Bool().Draw(t, "join"), Self: anyRecord(t)}
+		return &SyncRequest{Digest: seq, Join: rapid.Bool().Draw(t, "join"), Self: anyRecord(t), Certificate: anyCertificate(t)}
 	case 8:
 		return &SyncEqual{Digest: seq}
 	case 9:
@@ -92,7 +119,7 @@ func anyMessage(t *rapid.T) Message {
 		}
 		return m
 	case 11:
-		return &SyncRecords{Updates: anyUpdates(t), Wants: []uint64{anyNumber(t, "want"), 1, 1}, Last: true}
+		return &SyncRecords{Updates: anyUpdates(t), Wants: []uint64{anyNumber(t, "want"), 1, 1}, Last: true, Certificates: [][]byte{anyCertificate(t), anyCertificate(t)}}
 	case 12:
 		return &LeaveNotice{Seq: seq, Record: anyRecord(t)}
 	case 13:
@@ -108,11 +135,8 @@ func TestHostileMessages(t *testing.T) {
 		cfg := DefaultLAN()
 		cfg.MembersMax = 5
 		cfg.LeftRetention, cfg.DeadRetention = time.Second, 5*time.Second
-		cfg.Verify = func(r *Record) error {
-			if r.Generation == 7 {
-				return errors.New("forged")
-			}
-			return nil
+		if rapid.Bool().Draw(t, "signed") {
+			cfg.Authority = oddAuthority{}
 		}
 		c, err := New(cfg, record(1), rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "rng"), 0)))
 		if err != nil {

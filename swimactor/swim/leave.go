@@ -28,8 +28,7 @@ func (c *Core) Leave(now time.Duration) Output {
 	rec := c.me.rec.clone()
 	rec.Left = true
 	rec.Incarnation++
-	c.publish(now, rec)
-	if c.leave.wanted == 0 {
+	if c.publish(now, rec) != nil || c.leave.wanted == 0 {
 		c.finishLeave()
 		return c.done()
 	}

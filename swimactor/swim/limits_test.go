@@ -1,7 +1,6 @@
 package swim
 
 import (
-	"errors"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -113,33 +112,6 @@ func TestTheDeadAreForgottenInTheEnd(t *testing.T) {
 		t.Error("the dead are never forgotten")
 	}
 	s.check(t)
-}
-
-func TestRecordsAreSignedAndVerified(t *testing.T) {
-	cfg := DefaultLAN()
-	cfg.Sign = func(r *Record) { r.Signature = []byte{byte(r.Incarnation)} }
-	cfg.Verify = func(r *Record) error {
-		if len(r.Signature) != 1 || r.Signature[0] != byte(r.Incarnation) {
-			return errors.New("wrong signature")
-		}
-		return nil
-	}
-	signed := func(u Update) Update { cfg.Sign(u.Record); return u }
-	s := newSubject(t, cfg)
-	s.gossip(3, signed(aliveUpdate(2, 1, 0)))
-	s.is(2, Alive)
-	s.gossip(3, aliveUpdate(4, 1, 0), aliveUpdate(2, 1, 9), leftUpdate(2, 1, 0), leftUpdate(2, 1, 1))
-	s.is(2, Alive)
-	if m, _ := s.Member(2); m.Record.Incarnation != 0 || len(s.Members()) != 2 || s.Stats().Refused.Unverified != 4 {
-		t.Errorf("forged records were believed: %+v, %+v", m.Record, s.Stats().Refused)
-	}
-	s.gossip(2, accusation(1, Suspect, 1, 0))
-	if r := s.Self().Record; cfg.Verify(r) != nil || r.Incarnation != 1 {
-		t.Errorf("the refutation is not signed: %+v", r)
-	}
-	// Another's death cannot be forged into the future.
-	s.gossip(3, accusation(2, Dead, 1, 1000))
-	s.is(2, Alive)
 }
 
 func TestLeastSentGoFirstAndEachOnlySoOften(t *testing.T) {

@@ -8,14 +8,16 @@ import (
 // member is one row of the table. Its place in the order of statements is
 // (rec.Generation, rec.Incarnation, state).
 type member struct {
-	rec       *Record
-	state     State
-	since     time.Duration
-	rtt       time.Duration
-	replaces  string
-	suspicion *suspicion
-	accusers  []uint64 // who declared it dead
-	expiry    *timer   // dead and left ones are forgotten then
+	rec *Record
+	// certificate proved rec; nil without Config.Authority.
+	certificate []byte
+	state       State
+	since       time.Duration
+	rtt         time.Duration
+	replaces    string
+	suspicion   *suspicion
+	accusers    []uint64 // who declared it dead
+	expiry      *timer   // dead and left ones are forgotten then
 
 	liveIndex int // in Core.live, −1 if not there
 	deadIndex int // in Core.dead, −1 if not there

@@ -51,15 +51,6 @@ func (c *Core) apply(now time.Duration, from Peer, u *Update, how source) bool {
 	return c.worsen(now, from, m, u, how)
 }
 
-// believe asks the verifier.
-func (c *Core) believe(r *Record) bool {
-	if c.cfg.Verify != nil && c.cfg.Verify(r) != nil {
-		c.stats.Refused.Unverified++
-		return false
-	}
-	return true
-}
-
 // meet adds a member that wasn't known. Who is not known cannot fail or leave.
 func (c *Core) meet(now time.Duration, from Peer, u *Update, how source) bool {
 	if u.Record == nil || !u.State.live() {
@@ -69,10 +60,11 @@ func (c *Core) meet(now time.Duration, from Peer, u *Update, how source) bool {
 		c.stats.Refused.TableFull++
 		return false
 	}
-	if !c.believe(u.Record) {
+	certificate, ok := c.believe(now, nil, u.Record)
+	if !ok {
 		return false
 	}
-	m := &member{rec: u.Record, state: Alive, since: now, replaces: u.Replaces}
+	m := &member{rec: u.Record, certificate: certificate, state: Alive, since: now, replaces: u.Replaces}
 	c.insert(m)
 	c.list(m)
 	c.rehash(m, true)
@@ -89,12 +81,13 @@ func (c *Core) meet(now time.Duration, from Peer, u *Update, how source) bool {
 
 // renew takes over a newer record, with the state that comes with it.
 func (c *Core) renew(now time.Duration, from Peer, m *member, u *Update, how source) bool {
-	if !c.believe(u.Record) {
+	certificate, ok := c.believe(now, m, u.Record)
+	if !ok {
 		return false
 	}
 	old, was := m.rec, m.state
 	c.acquit(m)
-	m.rec, m.fetched, m.accusers = u.Record, false, nil
+	m.rec, m.certificate, m.fetched, m.accusers = u.Record, certificate, false, nil
 	if u.Replaces != "" {
 		m.replaces = u.Replaces
 	}
@@ -142,10 +135,11 @@ func (c *Core) worsen(now time.Duration, from Peer, m *member, u *Update, how so
 		c.setState(now, m, Dead, Failed)
 		m.accusers = c.accusersOf(from, u)
 	case u.State == Left:
-		if !c.believe(u.Record) {
+		certificate, ok := c.believe(now, m, u.Record)
+		if !ok {
 			return false
 		}
-		m.rec = u.Record
+		m.rec, m.certificate = u.Record, certificate
 		c.setState(now, m, Left, Departed)
 	}
 	c.spread(now, m)
@@ -186,9 +180,8 @@ func (c *Core) hearOfMyself(now time.Duration, from Peer, u *Update) {
 		return
 	case u.Incarnation == me.Incarnation && u.State == Alive, c.leave != nil:
 		return
-	case u.Incarnation > me.Incarnation && (u.Record == nil || !c.believe(u.Record)):
-		// Only this node makes its incarnations: without the record of one that
-		// an earlier core made, it is made up.
+	}
+	if u.Incarnation > me.Incarnation && !c.madeByMe(now, u.Record) {
 		c.stats.Refused.Impostor++
 		return
 	}
@@ -198,7 +191,16 @@ func (c *Core) hearOfMyself(now time.Duration, from Peer, u *Update) {
 	c.stats.Refutations++
 	rec := me.clone()
 	rec.Incarnation = u.Incarnation + 1
-	c.publish(now, rec)
+	_ = c.publish(now, rec) // counted
+}
+
+// madeByMe: only this node makes its incarnations: without the record of one that an earlier core made, it is made up.
+func (c *Core) madeByMe(now time.Duration, r *Record) bool {
+	if r == nil {
+		return false
+	}
+	_, ok := c.believe(now, c.me, r)
+	return ok
 }
 
 // fetch asks the sender of an accusation for the record that it rests on.

@@ -56,6 +56,8 @@ type (
 		Digest  uint64
 		Join    bool // send everything: the sender knows next to nobody
 		Self    *Record
+		// Certificate proves Self.
+		Certificate []byte
 	}
 
 	// SyncEqual answers SyncRequest when the digests agree.
@@ -84,6 +86,8 @@ type (
 		Updates []Update
 		Wants   []uint64
 		Last    bool // no further part follows
+		// Certificates prove those of the records whose certificates the receiver may lack.
+		Certificates [][]byte
 	}
 
 	// LeaveNotice is a farewell that wants an answer.

@@ -42,7 +42,7 @@ const (
 	addressBytesMax   = 261 // longest DNS name, colon, port, and slack
 	directoryBytesMax = 64
 	signatureBytesMax = 128
-	certHashBytesMax  = 64
+	certHashBytesMax  = 32
 	clusterIDBytesMax = 128
 	accusersMax       = 8
 	incarnationMax    = 1 << 62
@@ -62,7 +62,7 @@ type Record struct {
 	Left          bool // the owner's farewell
 
 	CertificateHash []byte // names the certificate the signature checks with
-	Signature       []byte // covers all fields above
+	Signature       []byte // covers all fields above, see SignedBytes
 }
 
 // Peer returns where the record's owner is reached.

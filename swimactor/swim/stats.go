@@ -22,6 +22,8 @@ type Stats struct {
 	HealAttempts    uint64
 	Conflicts       uint64
 	LargeUpdates    uint64 // updates sent on streams because of their size
+	Verifications   uint64 // signatures checked
+	SignFailures    uint64 // own records that could not be signed and were not published
 
 	Refused Refused
 
@@ -42,7 +44,7 @@ type Stats struct {
 type Refused struct {
 	Malformed  uint64 // fields missing, out of range or above their limit
 	Cluster    uint64 // another cluster's
-	Unverified uint64 // Config.Verify said no
+	Unverified uint64 // unsigned, or Config.Authority said no
 	Unasked    uint64 // answers to no question of ours, or from the wrong node
 	TableFull  uint64 // MembersMax reached
 	RelaysFull uint64 // more than 256 pings for others under way

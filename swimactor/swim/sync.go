@@ -18,6 +18,7 @@ const bulkUpdates = 32
 func (c *Core) syncNext(now time.Duration) {
 	c.syncPause = min(2*c.syncPause, c.cfg.SyncInterval)
 	c.syncTimer = c.timers.add(now+c.jitter(c.syncPause), false, c.syncNext)
+	c.renewSignature(now)
 	if peers := c.randomLive(1, nil); len(peers) > 0 {
 		c.startSync(now, peers[0].rec.Peer(), false)
 	}
@@ -37,7 +38,7 @@ func (c *Core) syncNext(now time.Duration) {
 func (c *Core) startSync(now time.Duration, to Peer, join bool) {
 	c.stats.Syncs++
 	c.lastSync = now
-	c.send(to, Stream, &SyncRequest{Cluster: c.cfg.ClusterID, Digest: c.digest, Join: join, Self: c.me.rec}, 0)
+	c.send(to, Stream, &SyncRequest{Cluster: c.cfg.ClusterID, Digest: c.digest, Join: join, Self: c.me.rec, Certificate: c.me.certificate}, 0)
 }
 
 // syncSooner follows a difference that was found: there may be more.
@@ -73,6 +74,7 @@ func (c *Core) onSyncRequest(now time.Duration, from Peer, msg *SyncRequest) {
 		c.stats.Refused.Malformed++
 		return
 	}
+	c.enclose(msg.Certificate)
 	c.apply(now, from, &Update{
 		ID: self.ID, Generation: self.Generation, Incarnation: self.Incarnation, State: Alive, Record: self,
 	}, synced)
@@ -85,7 +87,7 @@ func (c *Core) onSyncRequest(now time.Duration, from Peer, msg *SyncRequest) {
 	}
 	switch {
 	case msg.Join:
-		c.sendRecords(from, c.liveStatements(), nil)
+		c.sendRecords(from, c.liveParcels(), nil)
 	case msg.Digest == c.digest:
 		c.send(from, Stream, &SyncEqual{Digest: c.digest}, 0)
 	default:
@@ -93,13 +95,13 @@ func (c *Core) onSyncRequest(now time.Duration, from Peer, msg *SyncRequest) {
 	}
 }
 
-// liveStatements is the whole table but the dead, by bucket.
-func (c *Core) liveStatements() []Update {
-	all := make([]Update, 0, c.liveCount())
+// liveParcels is the whole table but the dead, by bucket.
+func (c *Core) liveParcels() []parcel {
+	all := make([]parcel, 0, c.liveCount())
 	for _, bucket := range c.buckets {
 		for _, m := range bucket {
 			if m.state.live() {
-				all = append(all, statement(m, true))
+				all = append(all, parcel{statement(m, true), m.certificate})
 			}
 		}
 	}
@@ -138,7 +140,7 @@ func (c *Core) onSyncSummary(to Peer, msg *SyncSummary) {
 		c.stats.Refused.Malformed++
 		return
 	}
-	var updates []Update
+	var updates []parcel
 	var wants []uint64
 	listed := make(map[uint64]struct{}, len(msg.Entries))
 	for _, e := range msg.Entries {
@@ -155,7 +157,7 @@ func (c *Core) onSyncSummary(to Peer, msg *SyncSummary) {
 		case order > 0 || order == 0 && e.State > m.state:
 			wants = append(wants, e.ID)
 		case order < 0 || e.State < m.state:
-			updates = append(updates, statement(m, true))
+			updates = append(updates, parcel{statement(m, true), nil})
 		}
 	}
 	var seen [digestBuckets]bool
@@ -167,7 +169,7 @@ func (c *Core) onSyncSummary(to Peer, msg *SyncSummary) {
 		seen[b] = true
 		for _, m := range c.buckets[b] {
 			if _, ok := listed[m.rec.ID]; !ok && m.state.live() {
-				updates = append(updates, statement(m, true))
+				updates = append(updates, parcel{statement(m, true), m.certificate})
 			}
 		}
 	}
@@ -180,6 +182,7 @@ func (c *Core) onSyncRecords(now time.Duration, from Peer, msg *SyncRecords) {
 		c.stats.Refused.Malformed++
 		return
 	}
+	c.enclose(msg.Certificates...)
 	how := synced
 	if len(msg.Updates) > bulkUpdates {
 		how = inBulk
@@ -192,10 +195,10 @@ func (c *Core) onSyncRecords(now time.Duration, from Peer, msg *SyncRecords) {
 		c.syncSooner(now)
 	}
 	if len(msg.Wants) > 0 {
-		updates := make([]Update, 0, len(msg.Wants))
+		updates := make([]parcel, 0, len(msg.Wants))
 		for _, id := range msg.Wants {
 			if m, ok := c.byID[id]; ok {
-				updates = append(updates, statement(m, true))
+				updates = append(updates, parcel{statement(m, true), m.certificate})
 			}
 		}
 		c.sendRecords(from, updates, nil)
@@ -205,17 +208,29 @@ func (c *Core) onSyncRecords(now time.Duration, from Peer, msg *SyncRecords) {
 	}
 }
 
+// parcel is an update with the certificate that proves its record, nil where the receiver has it.
+type parcel struct {
+	update      Update
+	certificate []byte
+}
+
 // sendRecords sends updates in parts of bounded size; the wants ride on the
 // last.
-func (c *Core) sendRecords(to Peer, updates []Update, wants []uint64) {
-	start, bytes := 0, 0
-	for i := range updates {
-		size := updates[i].bytes()
-		if bytes+size > syncPartBytes && i > start {
-			c.send(to, Stream, &SyncRecords{Updates: updates[start:i:i]}, 0)
-			start, bytes = i, 0
+func (c *Core) sendRecords(to Peer, parcels []parcel, wants []uint64) {
+	part, bytes := &SyncRecords{}, 0
+	for i := range parcels {
+		p := &parcels[i]
+		size := p.update.bytes() + bytesField(len(p.certificate))
+		if bytes+size > syncPartBytes && len(part.Updates) > 0 {
+			c.send(to, Stream, part, 0)
+			part, bytes = &SyncRecords{}, 0
 		}
 		bytes += size
+		part.Updates = append(part.Updates, p.update)
+		if p.certificate != nil {
+			part.Certificates = append(part.Certificates, p.certificate)
+		}
 	}
-	c.send(to, Stream, &SyncRecords{Updates: updates[start:], Wants: wants, Last: true}, 0)
+	part.Wants, part.Last = wants, true
+	c.send(to, Stream, part, 0)
 }
