@@ -67,6 +67,21 @@ func (l *lab) lose(part float64) {
 	l.loss = part
 }
 
+// labSocket leaves the lab when it is closed.
+type labSocket struct {
+	*simnet.SimConn
+	lab *lab
+}
+
+func (s *labSocket) Close() error {
+	s.lab.mu.Lock()
+	if address := s.LocalAddr().String(); s.lab.nodes[address] == s.SimConn {
+		delete(s.lab.nodes, address)
+	}
+	s.lab.mu.Unlock()
+	return s.SimConn.Close()
+}
+
 // sockets counts the endpoints of a host.
 func (l *lab) sockets(host string) int {
 	l.mu.Lock()
@@ -90,7 +105,9 @@ func (l *lab) start(t *testing.T, host string, node, generation uint64, opts ...
 	}
 	certificate := issue(t, ca, node, time.Now())
 	return startNodeAt(t, host, 9093, node, append(opts, WithTLS(StaticTLS(ca.Pool(), certificate)), WithIdentity(id), WithStatelessResetKey([32]byte{byte(node)}), func(c *Config) {
-		c.listen = func(address *net.UDPAddr) (net.PacketConn, error) { return simnet.NewSimConn(address, l), nil }
+		c.listen = func(address *net.UDPAddr) (net.PacketConn, error) {
+			return &labSocket{simnet.NewSimConn(address, l), l}, nil
+		}
 	})...)
 }
 

@@ -11,21 +11,21 @@ import (
 )
 
 type metrics struct {
-	sent, received, sentBytes, receivedBytes [actors.Classes]actors.Counter
-	overflows                                [actors.Classes]actors.Counter
-	deadLetters                              actors.Counter
-	refusedFrames                            actors.Counter
-	refusedConns                             codeCounters
-	closedHere, closedByPeer                 codeCounters
-	lostConns                                actors.Counter
-	retries, refusedHandshakes               actors.Counter
-	droppedDatagrams                         actors.Counter
-	unknownTypes                             actors.Counter
-	deliveryPanics                           actors.Counter
-	watchOverflows                           actors.Counter
-	dials, dialFailures, reconnects          actors.Counter
-	drops                                    [actors.Classes][drops]actors.Counter
-	connected                                actors.Gauge
+	sent, received, sentBytes, receivedBytes    [actors.Classes]actors.Counter
+	overflows                                   [actors.Classes]actors.Counter
+	deadLetters                                 actors.Counter
+	refusedFrames                               actors.Counter
+	refusedConns                                codeCounters
+	closedHere, closedByPeer                    codeCounters
+	lostConns                                   actors.Counter
+	retries, refusedHandshakes                  actors.Counter
+	droppedDatagrams                            actors.Counter
+	unknownTypes                                actors.Counter
+	deliveryPanics                              actors.Counter
+	watchOverflows                              actors.Counter
+	dials, dialFailures, reconnects, freshDials actors.Counter
+	drops                                       [actors.Classes][drops]actors.Counter
+	connected                                   actors.Gauge
 }
 
 func newMetrics(m actors.Metrics) metrics {
@@ -60,6 +60,7 @@ func newMetrics(m actors.Metrics) metrics {
 	r.deliveryPanics = m.Counter("rivven_remote_delivery_panics_total", "Panics while a peer's message was handed to its target.")
 	r.watchOverflows = m.Counter("rivven_remote_watch_overflows_total", "Watches beyond the limit, answered with AddressTerminated.")
 	r.dials = m.Counter("rivven_remote_dials_total", "Connection attempts.")
+	r.freshDials = m.Counter("rivven_remote_fresh_dials_total", "Connection attempts from a new local socket, after several had failed.")
 	r.dialFailures = m.Counter("rivven_remote_dial_failures_total", "Connection attempts that failed.")
 	r.reconnects = m.Counter("rivven_remote_reconnects_total", "Sessions with a peer after its first, without those that were renewed in good order.")
 	r.connected = m.Gauge("rivven_remote_connected_peers", "Peers with a session.")

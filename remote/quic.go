@@ -131,17 +131,7 @@ func (t *quicTransport) bound(s *quicSocket, host string) string {
 }
 
 func (t *quicTransport) open(host string, port int) (*quicSocket, error) {
-	address := &net.UDPAddr{Port: port}
-	if host != "" {
-		ctx, cancel := context.WithTimeout(t.ctx, dialDeadline)
-		defer cancel()
-		addrs, err := t.lookup(ctx, host)
-		if err != nil {
-			return nil, err
-		}
-		address = net.UDPAddrFromAddrPort(netip.AddrPortFrom(addrs[0], uint16(port)))
-	}
-	packets, err := t.listen(address)
+	packets, err := t.bind(host, port)
 	if err != nil {
 		return nil, err
 	}
@@ -158,6 +148,20 @@ func (t *quicTransport) open(host string, port int) (*quicSocket, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+func (t *quicTransport) bind(host string, port int) (net.PacketConn, error) {
+	address := &net.UDPAddr{Port: port}
+	if host != "" {
+		ctx, cancel := context.WithTimeout(t.ctx, dialDeadline)
+		defer cancel()
+		addrs, err := t.lookup(ctx, host)
+		if err != nil {
+			return nil, err
+		}
+		address = net.UDPAddrFromAddrPort(netip.AddrPortFrom(addrs[0], uint16(port))) //nolint:gosec // it was validated
+	}
+	return t.listen(address)
 }
 
 func (s *quicSocket) close() {
@@ -330,96 +334,6 @@ func (t *quicTransport) adopt(conn *quic.Conn, dialed bool) *quicConn {
 	t.conns[c] = struct{}{}
 	t.work.Add(1)
 	return c
-}
-
-func (t *quicTransport) Dial(dial uint64, kind Kind, address string, expect uint64) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.closed {
-		return
-	}
-	t.work.Go(func() {
-		ctx, cancel := context.WithTimeout(t.ctx, dialDeadline)
-		defer cancel()
-		conn, err := t.connect(ctx, kind, address, expect)
-		if err != nil {
-			t.handler.DialFailed(dial, err)
-			return
-		}
-		c := t.adopt(conn, true)
-		if c == nil {
-			t.handler.DialFailed(dial, ErrClosed)
-			return
-		}
-		t.handler.Dialed(dial, c)
-		c.run()
-	})
-}
-
-func (t *quicTransport) connect(ctx context.Context, kind Kind, address string, expect uint64) (*quic.Conn, error) {
-	host, portText, err := net.SplitHostPort(address)
-	if err != nil {
-		return nil, err
-	}
-	port, err := strconv.ParseUint(portText, 10, 16)
-	if err != nil {
-		return nil, err
-	}
-	addrs, err := t.lookup(ctx, host)
-	if err != nil {
-		return nil, err
-	}
-	socket := t.main
-	if kind == KindDatagram {
-		socket = t.data
-	}
-	var errs []error
-	for i, addr := range addrs {
-		if t.dev && !addr.IsLoopback() {
-			errs = append(errs, fmt.Errorf("%s is not loopback, and development certificates dial nothing else", addr))
-			continue
-		}
-		attempt, cancel := context.WithTimeout(ctx, share(ctx, len(addrs)-i))
-		conn, err := socket.transport.Dial(attempt, net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr, uint16(port))),
-			t.clientTLS(kind, expect), clientConfig(kind))
-		cancel()
-		if err == nil {
-			return conn, nil
-		}
-		errs = append(errs, fmt.Errorf("%s: %w", addr, closeReason(err)))
-	}
-	return nil, errors.Join(errs...)
-}
-
-// share divides what is left of a deadline among the addresses that are left.
-func share(ctx context.Context, left int) time.Duration {
-	end, _ := ctx.Deadline()
-	return time.Until(end) / time.Duration(left)
-}
-
-func (t *quicTransport) lookup(ctx context.Context, host string) ([]netip.Addr, error) {
-	if ip, err := netip.ParseAddr(host); err == nil {
-		return []netip.Addr{ip}, nil
-	}
-	addrs, err := t.resolver(ctx, host)
-	if err != nil {
-		return nil, fmt.Errorf("looking %s up: %w", host, err)
-	}
-	if len(addrs) == 0 {
-		return nil, fmt.Errorf("looking %s up: it has no address", host)
-	}
-	v4 := make([]netip.Addr, 0, len(addrs))
-	for _, a := range addrs {
-		if a = a.Unmap(); a.Is4() {
-			v4 = append(v4, a)
-		}
-	}
-	for _, a := range addrs {
-		if a = a.Unmap(); !a.Is4() {
-			v4 = append(v4, a)
-		}
-	}
-	return v4, nil
 }
 
 func (t *quicTransport) Close() {

@@ -31,6 +31,7 @@ type quicConn struct {
 	greetings chan []byte
 	finishing chan struct{}
 	finish    func()
+	release   func() // gives back what it was dialed from
 
 	mu      sync.Mutex
 	ended   bool
@@ -41,7 +42,8 @@ type quicConn struct {
 
 func newQUICConn(t *quicTransport, conn *quic.Conn, kind Kind, node uint64, dialed bool) *quicConn {
 	c := &quicConn{
-		t: t, conn: conn, id: t.sequence.Add(1), kind: kind, node: node, dialed: dialed,
+		release: func() {},
+		t:       t, conn: conn, id: t.sequence.Add(1), kind: kind, node: node, dialed: dialed,
 		greetings: make(chan []byte, greetingsMax), finishing: make(chan struct{}), open: len(kind.Lanes()),
 	}
 	c.finish = sync.OnceFunc(func() { close(c.finishing) })
@@ -74,6 +76,7 @@ func (c *quicConn) run() {
 		delete(c.t.conns, c)
 		c.t.mu.Unlock()
 		c.t.handler.Closed(c, closeReason(context.Cause(c.conn.Context())))
+		c.release()
 	}()
 }
 

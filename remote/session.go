@@ -18,7 +18,9 @@ const (
 	heartbeatInterval = 3 * time.Second
 	backoffMin        = 50 * time.Millisecond
 	backoffMax        = 5 * time.Second
-	resolvesMax       = 1024
+	// After so many failures every other attempt takes a new local socket; the ones between keep the port that a firewall may want.
+	freshAfter  = 4
+	resolvesMax = 1024
 	// A peer that never answered, and that nobody sent to during as many attempts, is forgotten.
 	lonelyNeverUp = 12
 	lonelyOnceUp  = 120
@@ -229,6 +231,12 @@ func (s *session) dial(l *line, address string, expect uint64) {
 	l.since = s.core.env.Boot()
 	s.core.metrics.dials.Add(1)
 	s.tell(&dialing{l.dial, s.peer})
+	fresh, can := s.core.transport.(FreshDialer)
+	if can && l.failures >= freshAfter && l.failures%2 == 0 {
+		s.core.metrics.freshDials.Add(1)
+		fresh.DialFresh(l.dial, l.kind, address, expect)
+		return
+	}
 	s.core.transport.Dial(l.dial, l.kind, address, expect)
 }
 

@@ -72,6 +72,12 @@ type Transport interface {
 	Close()
 }
 
+// FreshDialer is a Transport that can dial from a local socket of its own for one connection. The core asks for it after several failed
+// attempts: what lies between two nodes may hold on to a path that no longer leads anywhere for as long as packets keep coming on it.
+type FreshDialer interface {
+	DialFresh(dial uint64, kind Kind, address string, expect uint64)
+}
+
 // Endpoints are the bound addresses, host:port. Gossip equals Main where the endpoint is shared.
 type Endpoints struct{ Main, Gossip string }
 
