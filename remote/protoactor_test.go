@@ -38,15 +38,15 @@ var (
 	} = ResponseStatusCodeMAX
 )
 
-// plain is a system that knows nothing of this project but its remote.
-type plain struct {
+// plainSystem is a system that knows nothing of this project but its remote.
+type plainSystem struct {
 	*actor.ActorSystem
 	remote *Remote
 }
 
-func startPlain(t *testing.T, options ...ConfigOption) plain {
+func startPlain(t *testing.T, options ...ConfigOption) plainSystem {
 	t.Helper()
-	p := plain{ActorSystem: newPlainSystem(t)}
+	p := plainSystem{ActorSystem: newPlainSystem(t)}
 	p.remote = NewRemote(p.ActorSystem, Configure("127.0.0.1", 0, append(options, WithDevTLS())...))
 	if err := p.remote.Start(); err != nil {
 		t.Fatal(err)
@@ -62,10 +62,10 @@ func newPlainSystem(t *testing.T) *actor.ActorSystem {
 	return system
 }
 
-func (p plain) at(id string) *actor.PID { return actor.NewPID(p.Address(), id) }
+func (p plainSystem) at(id string) *actor.PID { return actor.NewPID(p.Address(), id) }
 
 // spawn starts an actor whose messages, with sender and headers, come out of the channel.
-func (p plain) spawn(t *testing.T, name string, also ...func(actor.Context)) <-chan any {
+func (p plainSystem) spawn(t *testing.T, name string, also ...func(actor.Context)) <-chan any {
 	t.Helper()
 	got := make(chan any, 1000)
 	_, err := p.Root.SpawnNamed(actor.PropsFromFunc(func(ctx actor.Context) {
