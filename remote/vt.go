@@ -34,7 +34,7 @@ func shapeOf(d protoreflect.MessageDescriptor) *shape {
 	if s, ok := shapes.Load(d); ok {
 		return s.(*shape)
 	}
-	s := &shape{vt: plain(d, make(map[protoreflect.MessageDescriptor]bool))}
+	s := &shape{vt: mapless(d, make(map[protoreflect.MessageDescriptor]bool))}
 	if s.vt {
 		seen := make(map[protoreflect.MessageDescriptor]*textFields)
 		if t := textsOf(d, seen); needsCheck(t, make(map[*textFields]bool)) {
@@ -45,8 +45,8 @@ func shapeOf(d protoreflect.MessageDescriptor) *shape {
 	return stored.(*shape)
 }
 
-// plain reports whether a message and all in it is proto3 without maps.
-func plain(d protoreflect.MessageDescriptor, seen map[protoreflect.MessageDescriptor]bool) bool {
+// mapless reports whether a message and all in it is proto3 without maps.
+func mapless(d protoreflect.MessageDescriptor, seen map[protoreflect.MessageDescriptor]bool) bool {
 	if seen[d] {
 		return true
 	}
@@ -57,7 +57,7 @@ func plain(d protoreflect.MessageDescriptor, seen map[protoreflect.MessageDescri
 	fields := d.Fields()
 	for i := range fields.Len() {
 		f := fields.Get(i)
-		if f.IsMap() || f.Message() != nil && !plain(f.Message(), seen) {
+		if f.IsMap() || f.Message() != nil && !mapless(f.Message(), seen) {
 			return false
 		}
 	}

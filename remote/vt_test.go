@@ -68,7 +68,7 @@ func TestOwnMessagesAreEncodedByGeneratedCode(t *testing.T) {
 	count := 0
 	protoregistry.GlobalTypes.RangeMessages(func(mt protoreflect.MessageType) bool {
 		name := string(mt.Descriptor().FullName())
-		if !strings.HasPrefix(name, "rivven.") || !plain(mt.Descriptor(), make(map[protoreflect.MessageDescriptor]bool)) {
+		if !strings.HasPrefix(name, "rivven.") || !mapless(mt.Descriptor(), make(map[protoreflect.MessageDescriptor]bool)) {
 			return true
 		}
 		m := mt.New().Interface()
