@@ -37,6 +37,7 @@ type Core struct {
 	nextDoubt int       // position in suspects
 
 	gossipTimer *timer
+	nextGossip  time.Duration // not before
 
 	syncTimer   *timer
 	syncPause   time.Duration

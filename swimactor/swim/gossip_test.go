@@ -1,0 +1,63 @@
+package swim
+
+import (
+	"testing"
+	"time"
+)
+
+// News cross a quiet cluster in latencies, not in intervals: the first round of
+// everybody who hears of it goes out at once.
+func TestFirstGossipRoundGoesAtOnce(t *testing.T) {
+	n := formed(t, 43, DefaultLAN(), 100)
+	n.run(30 * time.Second)
+	out, err := n.nodes[9].core.UpdateTags(n.now, map[string]string{"zone": "a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.nodes[9].apply(out)
+	reached := func() int {
+		count := 0
+		for _, nd := range n.up() {
+			if m, _ := nd.core.Member(9); m.Record.Tags["zone"] == "a" {
+				count++
+			}
+		}
+		return count
+	}
+	n.run(n.nodes[9].core.cfg.GossipInterval / 2)
+	if got := reached(); got < 80 {
+		t.Errorf("%d of 100 members know the news before a second round, want most", got)
+	}
+	n.until(time.Second, "everybody knows", func() bool { return reached() == 100 })
+}
+
+// However much news there is, rounds are GossipInterval apart.
+func TestGossipRoundsKeepTheirInterval(t *testing.T) {
+	n := formed(t, 47, DefaultLAN(), 10)
+	n.run(30 * time.Second)
+	c := n.nodes[4].core
+	var rounds []time.Duration
+	for i := range 40 {
+		out, err := c.UpdateTags(n.now, map[string]string{"i": string(rune('a' + i))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := c.nextGossip
+		n.nodes[4].apply(out)
+		for range 5 {
+			n.run(10 * time.Millisecond)
+			if c.nextGossip != before {
+				before = c.nextGossip
+				rounds = append(rounds, c.nextGossip-c.cfg.GossipInterval)
+			}
+		}
+	}
+	if len(rounds) < 5 {
+		t.Fatalf("%d rounds in two seconds of news", len(rounds))
+	}
+	for i, at := range rounds[1:] {
+		if gap := at - rounds[i]; gap < c.cfg.GossipInterval {
+			t.Errorf("two rounds are %v apart, want %v", gap, c.cfg.GossipInterval)
+		}
+	}
+}
