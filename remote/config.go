@@ -84,6 +84,9 @@ type Limits struct {
 	Watches                                                           int // watches for each peer and direction, default 65536; more are answered with AddressTerminated
 	HalfOpen                                                          int // connections without a Hello yet, default 128; the oldest gives way
 	Connections                                                       int // accepted connections, default 4096; more are refused
+	// Handshakes under way, default 1024; more are refused. From a sixteenth on addresses must be proven (Retry, RFC 9000
+	// section 8.1.2), and no host may have more than a quarter.
+	Handshakes int
 }
 
 // Configure makes the configuration of a remote that listens on host and port.
@@ -195,6 +198,7 @@ func (l *Limits) setDefaults() {
 		{&l.Watches, 65536},
 		{&l.HalfOpen, 128},
 		{&l.Connections, 4096},
+		{&l.Handshakes, 1024},
 	} {
 		if *f.field == 0 {
 			*f.field = f.value

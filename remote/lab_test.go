@@ -1,8 +1,6 @@
 package remote
 
 import (
-	"context"
-	"crypto/tls"
 	"errors"
 	"math/rand/v2"
 	"net"
@@ -13,7 +11,6 @@ import (
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
-	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/testutils/simnet"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -256,42 +253,5 @@ func TestControlPassesBulk(t *testing.T) {
 		for range 59 {
 			<-got
 		}
-	})
-}
-
-// A peer that stops in the middle of a frame does not keep the lane for ever.
-func TestFrameThatNeverEnds(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
-		n := l.start(t, "10.0.0.1", 1, 1)
-		ca, err := newCA("test", testCA.key, time.Now(), 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		client := &quic.Transport{Conn: simnet.NewSimConn(&net.UDPAddr{IP: net.IPv4(10, 0, 0, 9), Port: 1}, l)}
-		conn, err := client.Dial(t.Context(), &net.UDPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 9093}, &tls.Config{
-			InsecureSkipVerify: true, NextProtos: []string{protocols[KindMain]}, MinVersion: tls.VersionTLS13,
-			Certificates: []tls.Certificate{*issue(t, ca, 9, time.Now())},
-		}, &quic.Config{KeepAlivePeriod: time.Second})
-		if err != nil {
-			t.Fatal(err)
-		}
-		greet9(t, n, conn)
-		lane, err := conn.OpenUniStream()
-		if err != nil {
-			t.Fatal(err)
-		}
-		begin := time.Now()
-		if _, err := lane.Write([]byte{byte(actors.Default), 100, 1, 2, 3}); err != nil {
-			t.Fatal(err)
-		}
-		<-conn.Context().Done()
-		if code := closeErrorOf(closeReason(context.Cause(conn.Context()))).Code; code != CodeTimeout {
-			t.Errorf("closed with %s", code)
-		}
-		if took := time.Since(begin); took < partialDeadline || took > partialDeadline+time.Second {
-			t.Errorf("closed after %s", took)
-		}
-		_ = client.Close()
-		_ = client.Conn.Close()
 	})
 }

@@ -193,16 +193,34 @@ func (m *manager) onAccepted(ctx actor.Context, conn Conn) {
 		m.conns[conn.ID()] = &managedConn{conn: conn}
 		return
 	}
-	if len(m.halfOpen) >= m.core.limits.HalfOpen {
-		m.conns[m.halfOpen[0]].conn.Close(CodeLimit, "too many connections without a Hello")
-		m.halfOpen = m.halfOpen[1:]
-		m.core.metrics.refusedConns.add(CodeLimit)
-	}
+	m.makeRoom(conn.NodeID())
 	m.accepted++
 	m.halfOpen = append(m.halfOpen, conn.ID())
 	m.conns[conn.ID()] = &managedConn{
 		conn: conn, accepted: true, timer: m.core.env.After(helloDeadline, ctx.Self(), &helloTimeout{conn.ID()}),
 	}
+}
+
+// halfOpenNodeMax is how many connections without a Hello one node may have: its own oldest gives way, and not others'.
+const halfOpenNodeMax = 16
+
+func (m *manager) makeRoom(node uint64) {
+	var own []int
+	for i, id := range m.halfOpen {
+		if m.conns[id].conn.NodeID() == node {
+			own = append(own, i)
+		}
+	}
+	oldest := 0
+	switch {
+	case len(own) >= halfOpenNodeMax:
+		oldest = own[0]
+	case len(m.halfOpen) < m.core.limits.HalfOpen:
+		return
+	}
+	m.conns[m.halfOpen[oldest]].conn.Close(CodeLimit, "too many connections without a Hello")
+	m.halfOpen = slices.Delete(m.halfOpen, oldest, oldest+1)
+	m.core.metrics.refusedConns.add(CodeLimit)
 }
 
 func (m *manager) onHelloTimeout(msg *helloTimeout) {

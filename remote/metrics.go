@@ -11,21 +11,21 @@ import (
 )
 
 type metrics struct {
-	sent, received, sentBytes, receivedBytes    [actors.Classes]actors.Counter
-	overflows                                   [actors.Classes]actors.Counter
-	deadLetters                                 actors.Counter
-	refusedFrames                               actors.Counter
-	refusedConns                                codeCounters
-	closedHere, closedByPeer                    codeCounters
-	lostConns                                   actors.Counter
-	retries, refusedHandshakes                  actors.Counter
-	droppedDatagrams                            actors.Counter
-	unknownTypes                                actors.Counter
-	deliveryPanics                              actors.Counter
-	watchOverflows                              actors.Counter
-	dials, dialFailures, reconnects, freshDials actors.Counter
-	drops                                       [actors.Classes][drops]actors.Counter
-	connected                                   actors.Gauge
+	sent, received, sentBytes, receivedBytes     [actors.Classes]actors.Counter
+	overflows                                    [actors.Classes]actors.Counter
+	deadLetters                                  actors.Counter
+	refusedFrames                                actors.Counter
+	refusedConns                                 codeCounters
+	closedHere, closedByPeer                     codeCounters
+	lostConns                                    actors.Counter
+	retries, refusedHandshakes, failedHandshakes actors.Counter
+	droppedDatagrams                             actors.Counter
+	unknownTypes                                 actors.Counter
+	deliveryPanics                               actors.Counter
+	watchOverflows                               actors.Counter
+	dials, dialFailures, reconnects, freshDials  actors.Counter
+	drops                                        [actors.Classes][drops]actors.Counter
+	connected                                    actors.Gauge
 }
 
 func newMetrics(m actors.Metrics) metrics {
@@ -55,6 +55,7 @@ func newMetrics(m actors.Metrics) metrics {
 	r.lostConns = m.Counter("rivven_remote_lost_connections_total", "Connections that ended without a word.")
 	r.retries = m.Counter("rivven_remote_retries_total", "First packets that were answered with Retry, because many handshakes were under way.")
 	r.refusedHandshakes = m.Counter("rivven_remote_refused_handshakes_total", "Handshakes beyond the limit.")
+	r.failedHandshakes = m.Counter("rivven_remote_failed_handshakes_total", "Handshakes of who came in that were refused or did not end.")
 	r.droppedDatagrams = m.Counter("rivven_remote_dropped_datagrams_total", "Datagrams from peers beyond the rate that is taken.")
 	r.unknownTypes = m.Counter("rivven_remote_unknown_types_total", "Messages from peers of a type that is unknown here, or unreadable.")
 	r.deliveryPanics = m.Counter("rivven_remote_delivery_panics_total", "Panics while a peer's message was handed to its target.")

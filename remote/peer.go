@@ -70,6 +70,7 @@ type peerTable struct {
 	byAddress map[string]*peer
 	refusing  bool
 	full      limitedLog
+	strangers strangers
 }
 
 func (t *peerTable) find(address string) *peer {

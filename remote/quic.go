@@ -17,14 +17,12 @@ import (
 )
 
 const (
-	dialDeadline      = 3 * time.Second
-	handshakeIdle     = 3 * time.Second
-	keepAlive         = 3 * time.Second
-	mainIdle          = 10 * time.Second
-	datagramIdle      = 15 * time.Minute
-	partialDeadline   = 30 * time.Second
-	handshakesRetried = 64 // more at a time must prove their address first
-	handshakesMax     = 1024
+	dialDeadline    = 3 * time.Second
+	handshakeIdle   = 3 * time.Second
+	keepAlive       = 3 * time.Second
+	mainIdle        = 10 * time.Second
+	datagramIdle    = 15 * time.Minute
+	partialDeadline = 30 * time.Second
 
 	// The greeting stream and three lanes fit into the connection's window at once, so that no lane that is not read
 	// starves another.
@@ -68,7 +66,7 @@ type quicTransport struct {
 	cancel     context.CancelFunc
 	work       sync.WaitGroup
 	sequence   atomic.Uint64
-	handshakes atomic.Int64
+	handshakes *handshakes
 
 	mu     sync.Mutex
 	conns  map[*quicConn]struct{}
@@ -84,7 +82,8 @@ type quicSocket struct {
 func newQUIC(cfg *Config, c *core, source TLS, domain string) Transport {
 	t := &quicTransport{
 		host: cfg.Host, port: cfg.Port, gossip: cfg.gossip, dev: cfg.dev, resolver: cfg.resolver, source: source,
-		domain: domain, resetKey: cfg.resetKey, bulkRate: cfg.bulkRate, metrics: &c.metrics, conns: make(map[*quicConn]struct{}),
+		domain: domain, resetKey: cfg.resetKey, bulkRate: cfg.bulkRate, metrics: &c.metrics,
+		handshakes: newHandshakes(c.limits.Handshakes, &c.metrics), conns: make(map[*quicConn]struct{}),
 	}
 	if t.resolver == nil {
 		t.resolver = func(ctx context.Context, host string) ([]netip.Addr, error) {
@@ -137,7 +136,7 @@ func (t *quicTransport) open(host string, port int) (*quicSocket, error) {
 	}
 	s := &quicSocket{packets: packets, transport: &quic.Transport{
 		Conn: packets, ConnContext: t.onHandshake,
-		VerifySourceAddress: t.mustProve,
+		VerifySourceAddress: t.handshakes.mustProve,
 	}}
 	if t.resetKey != nil {
 		key := quic.StatelessResetKey(*t.resetKey)
@@ -170,48 +169,6 @@ func (s *quicSocket) close() {
 	}
 	_ = s.transport.Close()
 	_ = s.packets.Close()
-}
-
-// mustProve answers a first packet with Retry while many handshakes are under way: who sent it under a foreign address
-// never sees the token.
-func (t *quicTransport) mustProve(net.Addr) bool {
-	if t.handshakes.Load() <= handshakesRetried {
-		return false
-	}
-	t.metrics.retries.Add(1)
-	return true
-}
-
-// handshakeKey marks a connection whose handshake is counted.
-type handshakeKey struct{}
-
-func (t *quicTransport) onHandshake(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
-	if t.handshakes.Load() >= handshakesMax {
-		t.metrics.refusedHandshakes.Add(1)
-		return nil, errors.New("too many handshakes at a time")
-	}
-	t.handshakes.Add(1)
-	var once sync.Once
-	context.AfterFunc(ctx, func() {
-		once.Do(func() {
-			t.handshakes.Add(-1)
-			t.onHandshakeFailed(info.RemoteAddr.String(), context.Cause(ctx))
-		})
-	})
-	return context.WithValue(ctx, handshakeKey{}, func() { once.Do(func() { t.handshakes.Add(-1) }) }), nil
-}
-
-// onHandshakeFailed reports a peer that refused this node's certificate; what is refused here verify has reported.
-func (t *quicTransport) onHandshakeFailed(remote string, err error) {
-	var reason *CloseError
-	if !errors.As(closeReason(err), &reason) || !reason.Remote || reason.Code != CodeCertificate {
-		return
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if !t.closed {
-		t.handler.Refused(remote, reason)
-	}
 }
 
 // serverConfig is one for all kinds, because a connection's kind is known only after its handshake; idle timeouts are
@@ -361,6 +318,9 @@ func (t *quicTransport) Close() {
 	}
 }
 
+// alertNoProtocol is the TLS alert no_application_protocol (RFC 7301 section 3.2) as QUIC carries it.
+const alertNoProtocol quic.TransportErrorCode = 0x100 + 120
+
 // closeReason turns what quic-go says into a CloseError where one of the two nodes decided.
 func closeReason(err error) error {
 	var application *quic.ApplicationError
@@ -372,6 +332,9 @@ func closeReason(err error) error {
 		return &CloseError{Code: CodeCertificate, Reason: certificate.Error()}
 	}
 	var transport *quic.TransportError
+	if errors.As(err, &transport) && transport.ErrorCode == alertNoProtocol {
+		return &CloseError{Code: CodeVersion, Reason: "no protocol in common", Remote: transport.Remote}
+	}
 	if errors.As(err, &transport) && transport.ErrorCode.IsCryptoError() {
 		reason := transport.Error()
 		if transport.Remote {

@@ -68,8 +68,13 @@ func startNodeOn(t testing.TB, port int, node uint64, opts ...ConfigOption) *tes
 
 func startNodeAt(t testing.TB, host string, port int, node uint64, opts ...ConfigOption) *testNode {
 	t.Helper()
+	return startNodeWith(t, actors.NoMetrics, host, port, node, opts...)
+}
+
+func startNodeWith(t testing.TB, metrics actors.Metrics, host string, port int, node uint64, opts ...ConfigOption) *testNode {
+	t.Helper()
 	core, logs := observer.New(zapcore.InfoLevel)
-	sys := live.NewSystem(actors.WithLogger(zap.New(core)))
+	sys := live.NewSystem(actors.WithLogger(zap.New(core)), actors.WithMetrics(metrics))
 	all := append([]ConfigOption{
 		WithTrustDomain("test"), WithTLS(testTLS(t, testCA, node)), WithIdentity(testIdentity(node)),
 	}, opts...)

@@ -1,0 +1,124 @@
+package remote
+
+import (
+	"crypto/tls"
+	"testing"
+	"time"
+
+	"github.com/quic-go/quic-go"
+)
+
+func TestHostileCertificates(t *testing.T) {
+	foreign, err := NewCA("test", time.Now(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	elsewhere := *testCA
+	elsewhere.TrustDomain = "elsewhere"
+	authority := &tls.Certificate{Certificate: [][]byte{testCA.Certificate.Raw}, PrivateKey: testCA.key}
+	for name, certificate := range map[string]*tls.Certificate{
+		"none":                  nil,
+		"of a foreign CA":       issue(t, foreign, 9, time.Now()),
+		"of another domain":     issue(t, &elsewhere, 9, time.Now()),
+		"expired":               issue(t, testCA, 9, time.Now().Add(-2*DefaultNodeValidity)),
+		"of the CA itself":      authority,
+		"of the good peer's CA": issue(t, foreign, 2, time.Now()), // a foreign CA that names the good peer
+	} {
+		t.Run(name, func(t *testing.T) {
+			besiege(t, func(s *siege) {
+				for range 5 {
+					if code := s.turnedAway(s.dialAs(certificate, protocols[KindMain])); code != CodeCertificate {
+						t.Fatalf("turned away with %s", code)
+					}
+				}
+				s.refused(5, CodeCertificate)
+				s.counts(5, "failed_handshakes_total")
+				if n := s.logs.FilterMessage("peer refused").Len(); n != 1 {
+					t.Errorf("logged %d times, want once", n)
+				}
+			})
+		})
+	}
+}
+
+func TestHostileProtocol(t *testing.T) {
+	besiege(t, func(s *siege) {
+		for range 5 {
+			if _, err := s.dialAs(issue(t, testCA, 9, time.Now()), "h3"); err == nil {
+				t.Fatal("a foreign protocol was taken")
+			}
+		}
+		s.refused(5, CodeVersion)
+	})
+}
+
+// greets opens the first stream of a new connection of node 9 and writes bytes.
+func (s *siege) greets(b []byte) (*quic.Conn, *quic.Stream) {
+	s.t.Helper()
+	conn := rawClient(s.t, s.testNode, 9, protocols[KindMain])
+	stream, err := conn.OpenStream()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if _, err := stream.Write(b); err != nil {
+		s.t.Fatal(err)
+	}
+	return conn, stream
+}
+
+func (s *siege) hello(change func(*Hello)) []byte {
+	h := s.remote.core.hello()
+	h.NodeId, h.Address, h.GossipAddress, h.DirectoryId = 9, "127.0.0.1:9", "127.0.0.1:9", make([]byte, 16)
+	change(h)
+	return appendLength(helloGreeting(h))
+}
+
+func TestHostileHellos(t *testing.T) {
+	for name, c := range map[string]struct {
+		bytes func(s *siege) []byte
+		want  Code
+	}{
+		"none":            {func(*siege) []byte { return nil }, CodeTimeout},
+		"half of it":      {func(s *siege) []byte { return s.hello(func(*Hello) {})[:20] }, CodeTimeout},
+		"garbage":         {func(*siege) []byte { return []byte{3, 1, 2, 3} }, CodeProtocol},
+		"over its limit":  {func(*siege) []byte { return []byte{0x81, 0x20} }, CodeFrameTooLarge},
+		"no magic":        {func(s *siege) []byte { return s.hello(func(h *Hello) { h.Magic = 1 }) }, CodeProtocol},
+		"a future wire":   {func(s *siege) []byte { return s.hello(func(h *Hello) { h.WireMin, h.WireMax = 9, 9 }) }, CodeVersion},
+		"another cluster": {func(s *siege) []byte { return s.hello(func(h *Hello) { h.ClusterId = "d" }) }, CodeCluster},
+		// The right CA and the wrong id: its certificate is node 9's.
+		"the good peer's id": {func(s *siege) []byte { return s.hello(func(h *Hello) { h.NodeId = 2 }) }, CodeIdentity},
+		"our own id":         {func(s *siege) []byte { return s.hello(func(h *Hello) { h.NodeId = 1 }) }, CodeIdentity},
+		"our own address":    {func(s *siege) []byte { return s.hello(func(h *Hello) { h.Address = s.address() }) }, CodeIdentity},
+		"the good peer's address": {func(s *siege) []byte {
+			return s.hello(func(h *Hello) { h.Address = s.good.address() })
+		}, CodeIdentity},
+	} {
+		t.Run(name, func(t *testing.T) {
+			besiege(t, func(s *siege) {
+				conn, _ := s.greets(c.bytes(s))
+				s.served(1)
+				if code := closeCode(t, conn); code != c.want {
+					t.Fatalf("closed with %s, want %s", code, c.want)
+				}
+				s.closedHere(1, c.want)
+			})
+		})
+	}
+}
+
+// One Hello after the other, and other greetings without end.
+func TestHostileGreetings(t *testing.T) {
+	besiege(t, func(s *siege) {
+		conn, stream := s.greets(s.hello(func(*Hello) {}))
+		if _, err := stream.Read(make([]byte, 1000)); err != nil {
+			t.Fatal(err)
+		}
+		for conn.Context().Err() == nil {
+			_, _ = stream.Write(appendLength(goAwayAckGreeting()))
+		}
+		if code := closeCode(t, conn); code != CodeProtocol {
+			t.Fatalf("closed with %s", code)
+		}
+		s.closedHere(1, CodeProtocol)
+	})
+}
