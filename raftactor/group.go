@@ -61,6 +61,7 @@ type group struct {
 	snapshots snapshots
 	change    *pendingChange
 	transfer  *pendingTransfer
+	appended  lagClock
 	events    *subscribers
 
 	ticks    uint64 // since the start

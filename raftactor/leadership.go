@@ -148,21 +148,25 @@ func (g *group) expireTransfer(ctx actor.Context) {
 	}
 }
 
-// stalledElections is how many election timeouts a leader's disk may take over one write.
+// stalledElections is how many election timeouts a leader's disk may take over one write while no other's is known to do better.
 const stalledElections = 10
 
 // yieldStalled hands leadership over where this replica's disk stands still. Entries are applied where they are durable, so such
-// a leader answers nobody, although the others hear its heartbeats and commit what it sends them.
+// a leader answers nobody, although the others hear its heartbeats and commit what it sends them. One election timeout is enough where
+// another voter has on its disk what this one is still waiting for; where all are slow, a transfer would help nobody.
 func (g *group) yieldStalled() {
-	if len(g.appends) == 0 || g.transfer != nil || g.ticks < g.appends[0].since+stalledElections*uint64(g.cfg.electionTicks()) || !g.leads() {
+	timeout := uint64(g.cfg.electionTicks())
+	if len(g.appends) == 0 || g.transfer != nil || g.ticks < g.appends[0].since+timeout || !g.leads() {
 		return
 	}
 	to := g.mostCaughtUp()
-	if to == raft.None {
+	ahead := g.node.Status().Progress[to].Match > g.storage.last
+	if to == raft.None || !ahead && g.ticks < g.appends[0].since+stalledElections*timeout {
 		return
 	}
 	g.appends[0].since = g.ticks // tried again after as long
-	g.log.Warn("the disk stands still, handing leadership over", zap.Uint64("to", to))
-	g.transfer = &pendingTransfer{to: to, deadline: g.ticks + 2*uint64(g.cfg.electionTicks())}
+	g.meter.yielded.Add(1)
+	g.log.Warn("the disk stands still, handing leadership over", zap.Uint64("to", to), zap.Duration("write", g.env.Boot()-g.appends[0].at))
+	g.transfer = &pendingTransfer{to: to, deadline: g.ticks + 2*timeout}
 	g.node.TransferLeader(to)
 }

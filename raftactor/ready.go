@@ -16,6 +16,7 @@ type appendWrite struct {
 	token uint64 // 0: nothing to write, it only waits for those before it
 	done  bool
 	since uint64 // in ticks: when it came to the head of the queue
+	at    time.Duration
 
 	self  []*raftpb.Message // responses to RawNode
 	out   []outgoing        // responses to others, and requests for votes
@@ -132,6 +133,7 @@ func (g *group) append(ctx actor.Context, m *raftpb.Message, votes []*raftpb.Mes
 	}
 	if n := len(w.Entries); n > 0 {
 		a.last = w.Entries[n-1].GetIndex()
+		g.appended.note(w.Entries[0].GetIndex(), g.env.Boot())
 		g.view.last = a.last
 	}
 	if g.mustWrite(a, &w) {
@@ -148,7 +150,7 @@ func (g *group) append(ctx actor.Context, m *raftpb.Message, votes []*raftpb.Mes
 }
 
 func (g *group) queueAppend(a *appendWrite) {
-	a.since = g.ticks
+	a.since, a.at = g.ticks, g.env.Boot()
 	g.appends = append(g.appends, a)
 }
 
@@ -227,7 +229,7 @@ func (g *group) settle(ctx actor.Context, a *appendWrite) {
 		g.storage.first = max(g.storage.first, a.first)
 	}
 	if a.ref != nil {
-		g.storage.ref = a.ref
+		g.storage.ref, g.snapshots.last = a.ref, g.env.Boot()
 		ctx.Send(g.cfg.Store.Snapshots, &logstore.PruneSnapshots{Ref: *a.ref})
 	}
 	for _, m := range a.self {

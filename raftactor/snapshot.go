@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 	"go.etcd.io/raft/v3"
@@ -19,7 +20,8 @@ import (
 type snapshots struct {
 	taking  bool
 	waiters []*actor.PID
-	failed  uint64 // applied index at the last failure; the next try comes a threshold later
+	failed  uint64        // applied index at the last failure; the next try comes a threshold later
+	last    time.Duration // when the log last came to stand on one; 0: before this run
 
 	tokens    uint64
 	streams   map[uint64]*stream // by receiver

@@ -9,6 +9,7 @@ import (
 	"go.etcd.io/raft/v3/tracker"
 
 	"github.com/hupe1980/rivven-cluster/actors/consensus"
+	"github.com/hupe1980/rivven-cluster/raftactor/logstore"
 )
 
 const subscribersMax = 1024
@@ -65,16 +66,35 @@ func (g *group) status() *consensus.Status {
 		s.Leader = g.peer(st.Lead)
 	}
 	s.FirstIndex, s.LastIndex, s.SnapshotIndex = g.storage.first, g.view.last, g.snapshotIndex()
+	g.diskStatus(s)
 	s.Voters, s.Learners = g.describe(g.config.voters()), g.describe(g.config.learners())
 	for _, id := range slices.Sorted(maps.Keys(st.Progress)) {
 		pr := st.Progress[id]
 		s.Progress = append(s.Progress, &consensus.Progress{
 			Peer: g.peer(id), Match: pr.Match, Next: pr.Next, Learner: pr.IsLearner,
 			RecentActive: pr.RecentActive || id == g.cfg.Replica, Snapshotting: pr.State == tracker.StateSnapshot,
+			LagEntries: g.view.last - min(pr.Match, g.view.last), LagMs: g.appended.lag(pr.Match, g.view.last, g.env.Boot()).Milliseconds(),
 		})
 	}
 	if g.phase == halted {
 		s.Role, s.Leader, s.Progress = consensus.Role_ROLE_UNSPECIFIED, nil, nil
 	}
 	return s
+}
+
+// diskStatus is what this replica has on disk, and waits for.
+func (g *group) diskStatus(s *consensus.Status) {
+	s.SnapshotAgeMs = -1
+	if ref := g.storage.ref; ref != nil {
+		s.SnapshotBytes = ref.Size
+	}
+	if g.snapshots.last > 0 {
+		s.SnapshotAgeMs = (g.env.Boot() - g.snapshots.last).Milliseconds()
+	}
+	if sized, ok := g.cfg.Store.Reader.(logstore.Sized); ok {
+		s.LogBytes = sized.LogBytes(g.cfg.Group)
+	}
+	if len(g.appends) > 0 {
+		s.WriteMs = (g.env.Boot() - g.appends[0].at).Milliseconds()
+	}
 }

@@ -830,13 +830,17 @@ func (*GetStatus) Descriptor() ([]byte, []int) {
 }
 
 type Progress struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Peer          *Peer                  `protobuf:"bytes,1,opt,name=peer,proto3" json:"peer,omitempty"`
-	Match         uint64                 `protobuf:"varint,2,opt,name=match,proto3" json:"match,omitempty"`
-	Next          uint64                 `protobuf:"varint,3,opt,name=next,proto3" json:"next,omitempty"`
-	Learner       bool                   `protobuf:"varint,4,opt,name=learner,proto3" json:"learner,omitempty"`
-	RecentActive  bool                   `protobuf:"varint,5,opt,name=recent_active,json=recentActive,proto3" json:"recent_active,omitempty"`
-	Snapshotting  bool                   `protobuf:"varint,6,opt,name=snapshotting,proto3" json:"snapshotting,omitempty"`
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Peer         *Peer                  `protobuf:"bytes,1,opt,name=peer,proto3" json:"peer,omitempty"`
+	Match        uint64                 `protobuf:"varint,2,opt,name=match,proto3" json:"match,omitempty"`
+	Next         uint64                 `protobuf:"varint,3,opt,name=next,proto3" json:"next,omitempty"`
+	Learner      bool                   `protobuf:"varint,4,opt,name=learner,proto3" json:"learner,omitempty"`
+	RecentActive bool                   `protobuf:"varint,5,opt,name=recent_active,json=recentActive,proto3" json:"recent_active,omitempty"`
+	Snapshotting bool                   `protobuf:"varint,6,opt,name=snapshotting,proto3" json:"snapshotting,omitempty"`
+	// Entries of the leader's log that the replica is not known to have.
+	LagEntries uint64 `protobuf:"varint,7,opt,name=lag_entries,json=lagEntries,proto3" json:"lag_entries,omitempty"`
+	// How long ago the leader appended the oldest of them.
+	LagMs         int64 `protobuf:"varint,8,opt,name=lag_ms,json=lagMs,proto3" json:"lag_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -913,6 +917,20 @@ func (x *Progress) GetSnapshotting() bool {
 	return false
 }
 
+func (x *Progress) GetLagEntries() uint64 {
+	if x != nil {
+		return x.LagEntries
+	}
+	return 0
+}
+
+func (x *Progress) GetLagMs() int64 {
+	if x != nil {
+		return x.LagMs
+	}
+	return 0
+}
+
 type Status struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Group         string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
@@ -930,7 +948,15 @@ type Status struct {
 	// Only on the leader.
 	Progress []*Progress `protobuf:"bytes,13,rep,name=progress,proto3" json:"progress,omitempty"`
 	// Empty, or why the group no longer applies.
-	Halted        string `protobuf:"bytes,14,opt,name=halted,proto3" json:"halted,omitempty"`
+	Halted string `protobuf:"bytes,14,opt,name=halted,proto3" json:"halted,omitempty"`
+	// Of data in the last snapshot; 0 where that is of a fresh state machine.
+	SnapshotBytes uint64 `protobuf:"varint,16,opt,name=snapshot_bytes,json=snapshotBytes,proto3" json:"snapshot_bytes,omitempty"`
+	// Since the last snapshot was taken or received; -1 where that was before this start.
+	SnapshotAgeMs int64 `protobuf:"varint,17,opt,name=snapshot_age_ms,json=snapshotAgeMs,proto3" json:"snapshot_age_ms,omitempty"`
+	// Of entries in this replica's log, where the store knows.
+	LogBytes uint64 `protobuf:"varint,18,opt,name=log_bytes,json=logBytes,proto3" json:"log_bytes,omitempty"`
+	// How long the oldest write under way waits for the disk; 0 where none does.
+	WriteMs       int64 `protobuf:"varint,19,opt,name=write_ms,json=writeMs,proto3" json:"write_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1061,6 +1087,34 @@ func (x *Status) GetHalted() string {
 		return x.Halted
 	}
 	return ""
+}
+
+func (x *Status) GetSnapshotBytes() uint64 {
+	if x != nil {
+		return x.SnapshotBytes
+	}
+	return 0
+}
+
+func (x *Status) GetSnapshotAgeMs() int64 {
+	if x != nil {
+		return x.SnapshotAgeMs
+	}
+	return 0
+}
+
+func (x *Status) GetLogBytes() uint64 {
+	if x != nil {
+		return x.LogBytes
+	}
+	return 0
+}
+
+func (x *Status) GetWriteMs() int64 {
+	if x != nil {
+		return x.WriteMs
+	}
+	return 0
 }
 
 type TransferLeadership struct {
@@ -1596,14 +1650,17 @@ const file_actors_consensus_consensus_proto_rawDesc = "" +
 	"\tforwarded\x18\x01 \x01(\bR\tforwarded\"\x19\n" +
 	"\aSession\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\"\v\n" +
-	"\tGetStatus\"\xc6\x01\n" +
+	"\tGetStatus\"\xfe\x01\n" +
 	"\bProgress\x12-\n" +
 	"\x04peer\x18\x01 \x01(\v2\x19.rivven.consensus.v1.PeerR\x04peer\x12\x14\n" +
 	"\x05match\x18\x02 \x01(\x04R\x05match\x12\x12\n" +
 	"\x04next\x18\x03 \x01(\x04R\x04next\x12\x18\n" +
 	"\alearner\x18\x04 \x01(\bR\alearner\x12#\n" +
 	"\rrecent_active\x18\x05 \x01(\bR\frecentActive\x12\"\n" +
-	"\fsnapshotting\x18\x06 \x01(\bR\fsnapshotting\"\x99\x04\n" +
+	"\fsnapshotting\x18\x06 \x01(\bR\fsnapshotting\x12\x1f\n" +
+	"\vlag_entries\x18\a \x01(\x04R\n" +
+	"lagEntries\x12\x15\n" +
+	"\x06lag_ms\x18\b \x01(\x03R\x05lagMs\"\xa0\x05\n" +
 	"\x06Status\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12-\n" +
 	"\x04self\x18\x02 \x01(\v2\x19.rivven.consensus.v1.PeerR\x04self\x12-\n" +
@@ -1621,7 +1678,11 @@ const file_actors_consensus_consensus_proto_rawDesc = "" +
 	"\x06voters\x18\v \x03(\v2\x19.rivven.consensus.v1.PeerR\x06voters\x125\n" +
 	"\blearners\x18\f \x03(\v2\x19.rivven.consensus.v1.PeerR\blearners\x129\n" +
 	"\bprogress\x18\r \x03(\v2\x1d.rivven.consensus.v1.ProgressR\bprogress\x12\x16\n" +
-	"\x06halted\x18\x0e \x01(\tR\x06halted\"Q\n" +
+	"\x06halted\x18\x0e \x01(\tR\x06halted\x12%\n" +
+	"\x0esnapshot_bytes\x18\x10 \x01(\x04R\rsnapshotBytes\x12&\n" +
+	"\x0fsnapshot_age_ms\x18\x11 \x01(\x03R\rsnapshotAgeMs\x12\x1b\n" +
+	"\tlog_bytes\x18\x12 \x01(\x04R\blogBytes\x12\x19\n" +
+	"\bwrite_ms\x18\x13 \x01(\x03R\awriteMs\"Q\n" +
 	"\x12TransferLeadership\x12\x1d\n" +
 	"\n" +
 	"to_replica\x18\x01 \x01(\x04R\ttoReplica\x12\x1c\n" +

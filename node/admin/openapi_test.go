@@ -167,6 +167,17 @@ var (
 	}
 )
 
+// leading is a leader that hears nothing of node 2.
+func leading(m any) any {
+	if _, ok := m.(*consensus.GetStatus); !ok {
+		return nil
+	}
+	voters := []*consensus.Peer{{NodeId: 1, Replica: 10}, {NodeId: 2, Replica: 20}}
+	return &consensus.Status{Self: voters[0], Role: consensus.Role_ROLE_LEADER, Term: 7, Leader: voters[0], Voters: voters, LastIndex: 9, Progress: []*consensus.Progress{
+		{Peer: voters[0], Match: 9, RecentActive: true}, {Peer: voters[1], Match: 4, LagEntries: 5, LagMs: 70},
+	}}
+}
+
 func halted(any) any {
 	return consensus.NewFailed(consensus.Code_CODE_HALTED, "damage at index 7", nil)
 }
@@ -262,6 +273,23 @@ var exchanges = []exchange{
 	{operation: "DELETE /v1/config/{key}", path: "/v1/config/a/b", want: 200},
 	{operation: "DELETE /v1/config/{key}", path: "/v1/config/a/b", want: 200},
 
+	{operation: "GET /v1/raft", want: 200},
+	{operation: "GET /v1/raft", fault: mute, want: 503, code: client.CodeUnavailable},
+	{operation: "GET /v1/raft/{group}", path: "/v1/raft/meta", want: 200},
+	{operation: "GET /v1/raft/{group}", path: "/v1/raft/meta", fault: leading, want: 200},
+	{operation: "GET /v1/raft/{group}", path: "/v1/raft/nil", want: 404, code: client.CodeNotFound},
+	{operation: "GET /v1/raft/{group}", path: "/v1/raft/meta", fault: mute, want: 503, code: client.CodeUnavailable},
+	{operation: "POST /v1/raft/{group}/transfer", path: "/v1/raft/meta/transfer", want: 200},
+	{operation: "POST /v1/raft/{group}/transfer", path: "/v1/raft/meta/transfer?to=2", want: 200},
+	{operation: "POST /v1/raft/{group}/transfer", path: "/v1/raft/meta/transfer?to=3", want: 400, code: client.CodeInvalid},
+	{operation: "POST /v1/raft/{group}/transfer", path: "/v1/raft/meta/transfer?to=two", want: 400, code: client.CodeInvalid},
+	{operation: "POST /v1/raft/{group}/transfer", path: "/v1/raft/nil/transfer", want: 404, code: client.CodeNotFound},
+	{operation: "POST /v1/raft/{group}/transfer", path: "/v1/raft/meta/transfer", fault: halted, want: 503, code: client.CodeHalted},
+	{operation: "POST /v1/raft/{group}/transfer", path: "/v1/raft/meta/transfer", fault: mute, want: 504, code: client.CodeTimeout},
+	{operation: "POST /v1/raft/{group}/snapshot", path: "/v1/raft/meta/snapshot", want: 200},
+	{operation: "POST /v1/raft/{group}/snapshot", path: "/v1/raft/nil/snapshot", want: 404, code: client.CodeNotFound},
+	{operation: "POST /v1/raft/{group}/snapshot", path: "/v1/raft/meta/snapshot", fault: halted, want: 503, code: client.CodeHalted},
+	{operation: "POST /v1/raft/{group}/snapshot", path: "/v1/raft/meta/snapshot", fault: mute, want: 504, code: client.CodeTimeout},
 	{operation: "GET /v1/backup", want: 200},
 	{operation: "GET /v1/backup", fault: halted, want: 503, code: client.CodeHalted},
 	{operation: "GET /v1/backup", fault: mute, want: 504, code: client.CodeTimeout},

@@ -32,6 +32,10 @@ func (s *Server) routeTable() []route {
 		{http.MethodPut, "/v1/config/{key...}", s.putConfig},
 		{http.MethodDelete, "/v1/config/{key...}", s.deleteConfig},
 		{http.MethodGet, "/v1/backup", s.getBackup},
+		{http.MethodGet, "/v1/raft", s.getRaft},
+		{http.MethodGet, "/v1/raft/{group}", s.getRaftGroup},
+		{http.MethodPost, "/v1/raft/{group}/transfer", s.transferLeadership},
+		{http.MethodPost, "/v1/raft/{group}/snapshot", s.takeSnapshot},
 	}...)
 }
 

@@ -24,7 +24,7 @@ func (s *Server) getStatus(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	raft := s.raftStatuses(r.Context(), members.GetMembers())
+	raft := s.raftStatuses(r.Context(), members.GetMembers(), s.cfg.PIDs.Meta.GetId())
 	own := raft[s.cfg.Self.ID]
 	status := client.Status{
 		ClusterID: s.cfg.Self.ClusterID(), Leader: own.GetLeader().GetNodeId(), Term: own.GetTerm(),
@@ -39,9 +39,9 @@ func (s *Server) getStatus(w http.ResponseWriter, r *http.Request) error {
 	return s.answer(w, http.StatusOK, status)
 }
 
-// raftStatuses asks every member that is up for its replica of the metadata, all together within statusTimeout. Those
+// raftStatuses asks every member that is up for its replica of a group, all together within statusTimeout. Those
 // that don't answer are missing.
-func (s *Server) raftStatuses(ctx context.Context, members []*membership.Member) map[uint64]*consensus.Status {
+func (s *Server) raftStatuses(ctx context.Context, members []*membership.Member, id string) map[uint64]*consensus.Status {
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
 	var (
@@ -59,9 +59,9 @@ func (s *Server) raftStatuses(ctx context.Context, members []*membership.Member)
 	for range min(len(queue), statusWorkers) {
 		workers.Go(func() {
 			for m := range queue {
-				pid := actor.NewPID(m.GetAddress(), s.cfg.PIDs.Meta.GetId())
+				pid := actor.NewPID(m.GetAddress(), id)
 				if m.GetNodeId() == s.cfg.Self.ID {
-					pid = s.cfg.PIDs.Meta
+					pid = actor.NewPID(s.cfg.PIDs.Meta.GetAddress(), id)
 				}
 				status, err := consensus.Reply[*consensus.Status](live.Ask(ctx, s.cfg.System, pid, &consensus.GetStatus{}))
 				if err != nil {

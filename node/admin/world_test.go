@@ -116,7 +116,7 @@ func newTopic(name string, partitions uint32) *metadata.CreateTopic {
 func (w *world) spawn(t *testing.T, name string) *actor.PID {
 	t.Helper()
 	pid, err := w.system.Root.SpawnNamed(actor.PropsFromFunc(func(ctx actor.Context) {
-		if _, ok := ctx.Message().(proto.Message); !ok || ctx.Sender() == nil {
+		if ctx.Sender() == nil {
 			return
 		}
 		if reply := w.receive(ctx.Message()); reply != (silence{}) {
@@ -167,7 +167,12 @@ func (w *world) answer(message any) any {
 	case *consensus.TakeSnapshot:
 		return &consensus.SnapshotTaken{Index: w.index}
 	case *consensus.GetStatus:
-		return &consensus.Status{Role: consensus.Role_ROLE_FOLLOWER, Term: 7, Leader: &consensus.Peer{NodeId: 2}, Applied: w.index}
+		voters := []*consensus.Peer{{NodeId: 1, Replica: 10}, {NodeId: 2, Replica: 20, Address: "node2:9093"}}
+		return &consensus.Status{Self: voters[0], Role: consensus.Role_ROLE_FOLLOWER, Term: 7, Leader: voters[1], Applied: w.index, Voters: voters}
+	case *consensus.TransferLeadership:
+		return &consensus.LeadershipTransferred{Leader: &consensus.Peer{NodeId: max(m.GetToReplica()/10, 1), Replica: m.GetToReplica()}, Term: 8}
+	case *logstore.GetStoreStatus:
+		return &logstore.StoreStatus{Size: logstore.Size{File: 4096, Live: 100}, Batches: 3, Median: time.Millisecond, P99: 2 * time.Millisecond, Worst: 3 * time.Millisecond}
 	case *membership.GetMembers:
 		return &membership.Members{Self: 1, Members: []*membership.Member{
 			{NodeId: 3, Name: "node3", Address: "node3:9093", GossipAddress: "node3:7946", State: membership.State_STATE_DEAD, Generation: 5},

@@ -83,6 +83,18 @@ func newStandIn() *standIn {
 		{ID: 1, Name: "node1", Address: "node1:9093", GossipAddress: "node1:7946", State: client.StateAlive, Generation: 10, Tags: map[string]string{"zone": "a", "disk": "ssd"}},
 		{ID: 2, Name: "node2", Address: "node2:9093", GossipAddress: "node2:7946", State: client.StateSuspect, Generation: 11, Incarnation: 2, RTTMicros: 1500},
 	}})
+	s.answer("GET /v1/raft", 200, client.RaftNode{NodeID: 1, Groups: []string{"kv", "meta"}, Disk: client.RaftDisk{
+		FileBytes: 8 << 20, LiveBytes: 5000, Batches: 12, MedianMicro: 300, P99Micro: 1500, WorstMicro: 20_000,
+	}})
+	s.answer("GET /v1/raft/meta", 200, client.RaftGroup{Group: "meta", Leader: 2, Term: 7, Replicas: []client.RaftReplica{
+		{NodeID: 1, Replica: "11", Role: client.RoleFollower, Voter: true, Term: 7, Commit: 41, Applied: 41, FirstIndex: 2, LastIndex: 42, LogBytes: 900,
+			SnapshotIndex: 1, SnapshotAgeMs: -1, WriteMs: 250, Lag: &client.RaftLag{Match: 41, Entries: 1, Ms: 250, Active: true}},
+		{NodeID: 2, Replica: "22", Role: client.RoleLeader, Voter: true, Term: 7, Commit: 42, Applied: 42, FirstIndex: 2, LastIndex: 42, LogBytes: 900,
+			SnapshotIndex: 30, SnapshotBytes: 70, SnapshotAgeMs: 61_000},
+		{NodeID: 3, Replica: "33", Role: client.RoleUnknown, Voter: true, SnapshotAgeMs: -1, Lag: &client.RaftLag{Match: 1, Entries: 41, Ms: 90_000, Snapshotting: true}},
+	}})
+	s.answer("POST /v1/raft/meta/transfer", 200, client.RaftTransferred{Leader: 1, Term: 8})
+	s.answer("POST /v1/raft/meta/snapshot", 200, client.RaftSnapshot{Index: 42})
 	s.answer("GET /v1/topics", 200, client.Topics{Topics: []client.Topic{topic}})
 	s.answer("GET /v1/topics/demo", 200, topic)
 	s.answer("DELETE /v1/topics/demo", 504, client.Error{Code: client.CodeUnknownOutcome, Message: "no answer came in time"})

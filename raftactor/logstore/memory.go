@@ -158,6 +158,26 @@ func (m *memory) Entries(group string, lo, hi, maxBytes uint64) ([]*raftpb.Entry
 	return limitEntries(nil, g.entries[lo-g.first:hi-g.first], maxBytes), nil
 }
 
+func (m *memory) LogBytes(group string) uint64 {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	var bytes uint64
+	if g, ok := m.groups[group]; ok {
+		for _, e := range g.entries {
+			bytes += uint64(len(e.GetData()))
+		}
+	}
+	return bytes
+}
+
+func (m *memory) Size() Size {
+	var s Size
+	for _, group := range m.Groups() {
+		s.Live += m.LogBytes(group)
+	}
+	return s
+}
+
 // limitEntries appends entries to out while all of out stays within maxBytes, and the first one always.
 func limitEntries(out, entries []*raftpb.Entry, maxBytes uint64) []*raftpb.Entry {
 	var size uint64

@@ -2,6 +2,7 @@ package logstore
 
 import (
 	"io"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 )
@@ -34,6 +35,20 @@ type Opened struct {
 	Group string
 	State GroupState
 	Err   error
+}
+
+// GetStoreStatus, sent as *GetStoreStatus, asks how the disk does. Answered with *StoreStatus.
+type GetStoreStatus struct{}
+
+// StoreStatus answers GetStoreStatus. Times are those of batches, from the hand-over to the store until they were durable.
+type StoreStatus struct {
+	Size        Size
+	QueuedBytes int           // that wait for the batch on its way
+	InFlight    time.Duration // how long that batch is on its way; 0: none is
+	Batches     uint64        // since the start of the process
+	// Median, Worst and P99 of the last batches, at most 1,024.
+	Median, P99, Worst time.Duration
+	Err                error // why the store stopped
 }
 
 // Messages of the snapshot actor, known as "snapshots".

@@ -89,6 +89,19 @@ type Reader interface {
 	Term(group string, index uint64) (uint64, error)
 }
 
+// Sized is a store that knows what it takes. Both are safe for concurrent use.
+type Sized interface {
+	// LogBytes of a group's entries, as they lie on disk.
+	LogBytes(group string) uint64
+	Size() Size
+}
+
+// Size is what a store takes, in bytes.
+type Size struct {
+	File uint64 // the database file; 0: there is none
+	Live uint64 // of it, entries that some group still has
+}
+
 // GroupState is where a group's durable log stands. FirstIndex is Snapshot.Index+1 or higher bound by compaction; LastIndex is
 // FirstIndex−1 for an empty log.
 type GroupState struct {

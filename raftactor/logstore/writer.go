@@ -48,6 +48,7 @@ type writer struct {
 	seq      uint64
 	held     map[string]refusal
 	failed   error
+	syncs    syncTimes
 }
 
 // pending is one Write or Open that waits for its turn.
@@ -86,6 +87,8 @@ func (w *writer) Receive(ctx actor.Context) {
 		w.write(ctx, msg)
 	case *Open:
 		w.open(ctx, msg)
+	case *GetStoreStatus:
+		reply(ctx, ctx.Sender(), w.status())
 	case *flush:
 		w.flushing = false
 		w.submit()
@@ -202,7 +205,9 @@ func (w *writer) complete(ctx actor.Context, d Durable) {
 	switch {
 	case d.Err == nil && len(d.Refused) == 0:
 		if len(done.items) > 0 {
-			w.meter.fsync.Observe((w.env.Boot() - done.since).Seconds())
+			took := w.env.Boot() - done.since
+			w.meter.fsync.Observe(took.Seconds())
+			w.syncs.add(took)
 		}
 		w.submit()
 		w.settle(ctx, done.items, nil)
