@@ -18,7 +18,7 @@ const (
 	handshakeTimeout = 5 * time.Second
 	idleTimeout      = 10 * time.Second // as QUIC's for connections with streams
 	// window is how much of a lane may be under way; what is more stays in the core's own bounded queue.
-	window = 1 << 20
+	window = 256 << 10
 )
 
 // transport is one life of a node's endpoints.
