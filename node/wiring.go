@@ -83,6 +83,7 @@ func (r *root) startRemote(actor.Context) error {
 		remote.WithReserved(actors.NameSwim, swimactor.WireTypes()...),
 		remote.WithReserved(actors.NameRing, ringactor.WireTypes()...),
 		remote.WithReserved(actors.RaftPrefix, raftactor.WireTypes()...),
+		remote.WithReserved(actors.NameTicks, raftactor.TicksWireTypes()...),
 	}
 	gossipHost, gossipPort := host, cfg.Gossip.BindPort
 	if gossipPort == AnyPort {

@@ -52,6 +52,7 @@ var register = porcupine.Model{
 type client struct {
 	w       *world
 	id, n   int
+	pause   time.Duration // at most, between two operations
 	history *[]porcupine.Operation
 	stop    bool
 }
@@ -84,7 +85,7 @@ func (c *client) attempt(on *node, o op, m proto.Message, call time.Duration) {
 			return
 		}
 		c.done(o, call, a.got)
-		c.w.at(time.Millisecond, c.next)
+		c.w.at(time.Millisecond+time.Duration(c.w.rng.Int64N(int64(c.pause+1))), c.next)
 	}
 	poll()
 }
@@ -115,16 +116,34 @@ func TestSimChaosIsLinearizable(t *testing.T) {
 		seeds = s
 	}
 	for seed := range uint64(seeds) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) { chaos(t, 1000+seed) })
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { chaos(t, 1000+seed, 0, small) })
 	}
 }
 
-func chaos(t *testing.T, seed uint64) {
-	w := cluster(t, seed, 3+2*int(seed%2), small)
+// TestSimChaosOfARestingGroup does the same to a group that falls asleep whenever nobody asks anything for a moment.
+func TestSimChaosOfARestingGroup(t *testing.T) {
+	seeds := 6
+	if s, err := strconv.Atoi(os.Getenv("RAFT_SEEDS")); err == nil {
+		seeds = s
+	}
+	rested := 0
+	for seed := range uint64(seeds) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			rested += chaos(t, 2000+seed, 2*time.Second, func(c *Config) { small(c); c.RestAfter = 100 * time.Millisecond })
+		})
+	}
+	if rested < seeds {
+		t.Fatalf("a leader rested at %d faults only", rested)
+	}
+}
+
+// chaos returns at how many of its faults a leader rested.
+func chaos(t *testing.T, seed uint64, pause time.Duration, config func(*Config)) (rested int) {
+	w := cluster(t, seed, 3+2*int(seed%2), config)
 	var history []porcupine.Operation
 	var clients []*client
 	for i := range 4 {
-		c := &client{w: w, id: i, history: &history}
+		c := &client{w: w, id: i, history: &history, pause: pause}
 		clients = append(clients, c)
 		c.next()
 	}
@@ -133,6 +152,11 @@ func chaos(t *testing.T, seed uint64) {
 	for range 25 {
 		w.run(time.Duration(w.rng.Int64N(int64(600 * time.Millisecond))))
 		n := w.nodes[w.rng.IntN(len(w.nodes))]
+		for _, n := range w.nodes {
+			if n.sys != nil && n.status().GetResting() && n.status().GetRole() == consensus.Role_ROLE_LEADER {
+				rested++
+			}
+		}
 		switch w.rng.IntN(8) {
 		case 0:
 			w.isolate(n)
@@ -145,7 +169,7 @@ func chaos(t *testing.T, seed uint64) {
 			if n.sys != nil {
 				n.crash()
 			} else {
-				n.start(nil, small)
+				n.start(nil, config)
 			}
 		case 6:
 			if n.sys != nil {
@@ -159,7 +183,7 @@ func chaos(t *testing.T, seed uint64) {
 	w.heal()
 	for _, n := range w.nodes {
 		if n.sys == nil {
-			n.start(nil, small)
+			n.start(nil, config)
 		}
 	}
 	w.run(2 * time.Second)
@@ -174,12 +198,13 @@ func chaos(t *testing.T, seed uint64) {
 			t.Fatalf("node %d: %q %v", n.id, n.status().GetHalted(), n.gaveUp)
 		}
 	}
-	if len(history) < 100 {
+	if pause == 0 && len(history) < 100 {
 		t.Fatalf("only %d operations", len(history))
 	}
 	if res := porcupine.CheckOperationsTimeout(register, history, 20*time.Second); res == porcupine.Illegal {
 		t.Fatalf("seed %d: not linearizable, %d operations", seed, len(history))
 	}
+	return rested
 }
 
 // TestSimMembershipChaos changes the members at random while processes come and go. No replica halts or panics, none diverges,

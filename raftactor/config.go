@@ -38,6 +38,10 @@ type Config struct {
 	// HeartbeatInterval is how often a leader shows itself; below ElectionTimeoutMin/2. Default 50 ms.
 	HeartbeatInterval time.Duration
 
+	// RestAfter is how long nothing must have happened before the group rests: it is ticked no more and sends no heartbeats, until
+	// a request, a message or the loss of a peer wakes it. At least two heartbeat intervals; negative: never. Default 1 s.
+	RestAfter time.Duration
+
 	// SnapshotThreshold is how many entries are applied before the next snapshot; SnapshotTrailing is how many entries
 	// below it stay in the log, so that a replica that is a little behind needs no snapshot. Default 10,000 and 1,000.
 	SnapshotThreshold, SnapshotTrailing uint64
@@ -74,6 +78,7 @@ func (c *Config) EnsureDefaults() {
 	setDefault(&c.ElectionTimeoutMin, 150*time.Millisecond)
 	setDefault(&c.ElectionTimeoutMax, 2*c.ElectionTimeoutMin)
 	setDefault(&c.HeartbeatInterval, 50*time.Millisecond)
+	setDefault(&c.RestAfter, max(restAfter, 2*c.ElectionTimeoutMin))
 	setDefault(&c.SnapshotThreshold, 10_000)
 	setDefault(&c.SnapshotTrailing, 1_000)
 	setDefault(&c.MaxCommandBytes, 1<<20)
@@ -120,6 +125,8 @@ func (c *Config) Validate() error {
 	fault(c.ElectionTimeoutMin > time.Minute, "election timeout minimum %v: want at most 1m", c.ElectionTimeoutMin)
 	fault(c.ElectionTimeoutMax <= c.ElectionTimeoutMin, "election timeout maximum %v: want more than the minimum %v",
 		c.ElectionTimeoutMax, c.ElectionTimeoutMin)
+	fault(c.RestAfter >= 0 && c.RestAfter < 2*c.HeartbeatInterval, "rest after %v: want at least twice the heartbeat interval %v, or less than zero for never",
+		c.RestAfter, c.HeartbeatInterval)
 	fault(c.MaxCommandBytes < 0 || c.MaxCommandBytes > maxCommandBytes, "max command bytes %d: want at most %d", c.MaxCommandBytes, maxCommandBytes)
 	fault(c.MaxPending < 0, "max pending %d: want more than 0", c.MaxPending)
 	fault(c.MaxSizePerMsg > maxCommandBytes, "max size per message %d: want at most %d", c.MaxSizePerMsg, maxCommandBytes)

@@ -66,6 +66,8 @@ type group struct {
 
 	ticks    uint64 // since the start
 	lastTick time.Duration
+	coalesce bool // heartbeats go through the timer, which gathers those of all groups
+	rest     rest
 }
 
 // request is a message of the consensus vocabulary and who waits for its answer.
@@ -85,8 +87,10 @@ func (g *group) Receive(ctx actor.Context) {
 	case *actor.Started:
 		g.start(ctx)
 	case *actor.Stopping:
+		g.leaveRest(ctx)
 		g.abandon(ctx, consensus.Code_CODE_SHUTTING_DOWN)
 	case *actor.Restarting:
+		g.leaveRest(ctx)
 		g.abandon(ctx, consensus.Code_CODE_DROPPED)
 		g.forgetLeader(ctx)
 	case *actor.Terminated:
@@ -99,7 +103,7 @@ func (g *group) Receive(ctx actor.Context) {
 	case *tick:
 		if g.phase == running {
 			ctx.Request(ctx.Sender(), &tickDone{})
-			g.guarded(ctx, func() { g.tick(ctx, m.At) })
+			g.guarded(ctx, func() { g.tick(ctx, m) })
 		}
 	case *reopen:
 		if m.instance == g.instance && g.phase == opening {
@@ -126,8 +130,11 @@ func (g *group) receiveOther(ctx actor.Context) {
 		g.guarded(ctx, func() { g.snapshotSaved(ctx, m) })
 	case *logstore.SnapshotSent:
 		g.guarded(ctx, func() { g.snapshotSent(ctx, m) })
+	case *silentPeer:
+		g.guarded(ctx, func() { g.silent(ctx, m.Replica) })
 	default:
 		if g.routes.member(m) {
+			g.memberFailed(ctx, m)
 			return
 		}
 		g.request(ctx, request{message: m, from: ctx.Sender()})
@@ -191,6 +198,7 @@ func (g *group) halt(ctx actor.Context, reason string) {
 	if g.phase == halted {
 		return
 	}
+	g.leaveRest(ctx)
 	g.phase, g.reason = halted, reason
 	g.log.Error("replica halted, it takes no further part in the group", zap.String("reason", reason))
 	g.meter.halted.Set(1)

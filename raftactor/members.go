@@ -57,6 +57,13 @@ func (c *configuration) member(id uint64) bool {
 	return slices.Contains(c.voters(), id) || c.learner(id)
 }
 
+// members are all replicas of the configuration, ascending.
+func (c *configuration) members() []uint64 {
+	ids := slices.Concat(c.voters(), c.learners())
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
 func (c *configuration) joint() bool { return len(c.state.GetVotersOutgoing()) > 0 }
 
 // pendingChange is the one change under way on this leader, answered once it is applied and, if it was a joint one, left.

@@ -2,6 +2,7 @@ package raftactor
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/asynkron/protoactor-go/actor"
 	"go.etcd.io/raft/v3"
@@ -113,6 +114,10 @@ func (g *group) send(ctx actor.Context, out []outgoing) {
 				step.Messages = append(step.Messages, m)
 			}
 		}
+		if g.coalesce && !slices.ContainsFunc(step.Messages, func(m *raftpb.Message) bool { return !idleTraffic(m) }) {
+			g.sendBeat(ctx, to, step)
+			continue
+		}
 		g.sendStep(ctx, to, class, step)
 	}
 }
@@ -128,7 +133,7 @@ func (g *group) leaving(m *raftpb.Message) {
 }
 
 func (g *group) sendStep(ctx actor.Context, to uint64, class actors.Class, step *Step) {
-	if len(step.Messages) == 0 {
+	if len(step.Messages) == 0 && !step.Wake && step.Rest == nil {
 		return
 	}
 	pid := g.pid(to, actors.RaftName(g.cfg.Group))
@@ -137,6 +142,18 @@ func (g *group) sendStep(ctx actor.Context, to uint64, class actors.Class, step 
 		return
 	}
 	actors.Send(class, ctx, pid, step)
+}
+
+// sendBeat sends a heartbeat, its answer, or what ends them: together with those of the node's other groups, if there are any.
+func (g *group) sendBeat(ctx actor.Context, to uint64, step *Step) {
+	address := g.routes.addresses[to]
+	if !g.coalesce || address == "" {
+		g.sendStep(ctx, to, actors.Control, step)
+		return
+	}
+	if len(step.Messages) > 0 || step.Rest != nil {
+		ctx.Send(g.cfg.Ticks, &beat{To: address, Step: &GroupStep{Group: g.cfg.Group, Step: step}})
+	}
 }
 
 // pid is an actor on a replica's node, nil while nobody knows where that is.
@@ -194,7 +211,16 @@ func (g *group) receiveStep(ctx actor.Context, peer *actors.PeerInfo, s *Step) {
 				zap.Uint64("term", m.GetTerm()), zap.Uint64("index", m.GetIndex()), zap.Uint64("commit", m.GetCommit()))
 			continue
 		}
+		if g.rest.asleep && g.wakes(m) || !idleTraffic(m) {
+			g.stir(ctx, from)
+		}
 		g.accept(ctx, m)
+	}
+	switch {
+	case s.GetWake() && g.config.member(from):
+		g.stir(ctx, from)
+	case s.GetRest() != nil:
+		g.follow(ctx, from, s)
 	}
 	g.wake(ctx)
 }

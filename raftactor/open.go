@@ -21,6 +21,7 @@ func (g *group) open(ctx actor.Context) {
 
 // forget drops what the run before knew and begins a new one.
 func (g *group) forget(ctx actor.Context) {
+	g.leaveRest(ctx)
 	g.forgetLeader(ctx)
 	g.instance = g.random.Uint64() | 1
 	g.phase = opening
@@ -42,6 +43,7 @@ func (g *group) missing(ctx actor.Context, who *actor.PID) {
 	case who.Id == g.cfg.Store.Snapshots.Id && g.phase == running:
 		g.snapshotsMissing(ctx)
 	case who.Id == g.cfg.Ticks.Id && g.phase == running:
+		g.rest = rest{active: g.ticks}
 		g.env.After(reopenAfter, g.cfg.Ticks, &actor.MessageEnvelope{Message: &registerTicks{Interval: g.cfg.tick()}, Sender: ctx.Self()})
 	}
 }
@@ -160,6 +162,9 @@ func (g *group) request(ctx actor.Context, r request) {
 		if !isRequest(m) {
 			return
 		}
+	}
+	if q, ok := r.message.(*consensus.Query); !ok || !q.GetStale() {
+		g.stir(ctx, raft.None)
 	}
 	switch {
 	case g.phase == halted:

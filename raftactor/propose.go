@@ -41,6 +41,11 @@ type proposal struct {
 	hopped   bool          // a follower sent it already
 }
 
+// settled reports whether nobody waits.
+func (ps *proposals) settled() bool {
+	return len(ps.burst)+len(ps.parked)+len(ps.pending)+ps.forwarded == 0
+}
+
 func newProposals() proposals { return proposals{} }
 
 func (g *group) propose(ctx actor.Context, r request, m *consensus.Propose) {

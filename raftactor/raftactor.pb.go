@@ -30,8 +30,12 @@ type Step struct {
 	// Of the sender's group actor, fresh at each of its starts.
 	Instance uint64 `protobuf:"varint,1,opt,name=instance,proto3" json:"instance,omitempty"`
 	// Of the receiver's, as the sender last heard it; zero where it never did. A response to another one is dropped.
-	ToInstance    uint64            `protobuf:"varint,2,opt,name=to_instance,json=toInstance,proto3" json:"to_instance,omitempty"`
-	Messages      []*raftpb.Message `protobuf:"bytes,3,rep,name=messages,proto3" json:"messages,omitempty"`
+	ToInstance uint64            `protobuf:"varint,2,opt,name=to_instance,json=toInstance,proto3" json:"to_instance,omitempty"`
+	Messages   []*raftpb.Message `protobuf:"bytes,3,rep,name=messages,proto3" json:"messages,omitempty"`
+	// The leader rests from here on, and so may the receiver.
+	Rest *Rest `protobuf:"bytes,4,opt,name=rest,proto3" json:"rest,omitempty"`
+	// The sender is awake, or stops: the receiver must not rest.
+	Wake          bool `protobuf:"varint,5,opt,name=wake,proto3" json:"wake,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -87,6 +91,180 @@ func (x *Step) GetMessages() []*raftpb.Message {
 	return nil
 }
 
+func (x *Step) GetRest() *Rest {
+	if x != nil {
+		return x.Rest
+	}
+	return nil
+}
+
+func (x *Step) GetWake() bool {
+	if x != nil {
+		return x.Wake
+	}
+	return false
+}
+
+// Rest says where the leader's log ends. Everybody holds it all, committed.
+type Rest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Term          uint64                 `protobuf:"varint,1,opt,name=term,proto3" json:"term,omitempty"`
+	Index         uint64                 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Rest) Reset() {
+	*x = Rest{}
+	mi := &file_raftactor_raftactor_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Rest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Rest) ProtoMessage() {}
+
+func (x *Rest) ProtoReflect() protoreflect.Message {
+	mi := &file_raftactor_raftactor_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Rest.ProtoReflect.Descriptor instead.
+func (*Rest) Descriptor() ([]byte, []int) {
+	return file_raftactor_raftactor_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Rest) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+func (x *Rest) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+// Pulse carries the heartbeats of all groups from one node's timer to another's. An empty one says that the node is there,
+// where groups rest that have replicas on both.
+type Pulse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of the sender's process.
+	Instance      uint64       `protobuf:"varint,1,opt,name=instance,proto3" json:"instance,omitempty"`
+	Steps         []*GroupStep `protobuf:"bytes,2,rep,name=steps,proto3" json:"steps,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Pulse) Reset() {
+	*x = Pulse{}
+	mi := &file_raftactor_raftactor_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Pulse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Pulse) ProtoMessage() {}
+
+func (x *Pulse) ProtoReflect() protoreflect.Message {
+	mi := &file_raftactor_raftactor_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Pulse.ProtoReflect.Descriptor instead.
+func (*Pulse) Descriptor() ([]byte, []int) {
+	return file_raftactor_raftactor_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Pulse) GetInstance() uint64 {
+	if x != nil {
+		return x.Instance
+	}
+	return 0
+}
+
+func (x *Pulse) GetSteps() []*GroupStep {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
+type GroupStep struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Group         string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	Step          *Step                  `protobuf:"bytes,2,opt,name=step,proto3" json:"step,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GroupStep) Reset() {
+	*x = GroupStep{}
+	mi := &file_raftactor_raftactor_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GroupStep) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GroupStep) ProtoMessage() {}
+
+func (x *GroupStep) ProtoReflect() protoreflect.Message {
+	mi := &file_raftactor_raftactor_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GroupStep.ProtoReflect.Descriptor instead.
+func (*GroupStep) Descriptor() ([]byte, []int) {
+	return file_raftactor_raftactor_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *GroupStep) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *GroupStep) GetStep() *Step {
+	if x != nil {
+		return x.Step
+	}
+	return nil
+}
+
 // LogEntry is the data of a normal entry. An empty entry has none.
 type LogEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -107,7 +285,7 @@ type LogEntry struct {
 
 func (x *LogEntry) Reset() {
 	*x = LogEntry{}
-	mi := &file_raftactor_raftactor_proto_msgTypes[1]
+	mi := &file_raftactor_raftactor_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -119,7 +297,7 @@ func (x *LogEntry) String() string {
 func (*LogEntry) ProtoMessage() {}
 
 func (x *LogEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_raftactor_raftactor_proto_msgTypes[1]
+	mi := &file_raftactor_raftactor_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -132,7 +310,7 @@ func (x *LogEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogEntry.ProtoReflect.Descriptor instead.
 func (*LogEntry) Descriptor() ([]byte, []int) {
-	return file_raftactor_raftactor_proto_rawDescGZIP(), []int{1}
+	return file_raftactor_raftactor_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *LogEntry) GetFormat() uint32 {
@@ -217,7 +395,7 @@ type ChangeContext struct {
 
 func (x *ChangeContext) Reset() {
 	*x = ChangeContext{}
-	mi := &file_raftactor_raftactor_proto_msgTypes[2]
+	mi := &file_raftactor_raftactor_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -229,7 +407,7 @@ func (x *ChangeContext) String() string {
 func (*ChangeContext) ProtoMessage() {}
 
 func (x *ChangeContext) ProtoReflect() protoreflect.Message {
-	mi := &file_raftactor_raftactor_proto_msgTypes[2]
+	mi := &file_raftactor_raftactor_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -242,7 +420,7 @@ func (x *ChangeContext) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeContext.ProtoReflect.Descriptor instead.
 func (*ChangeContext) Descriptor() ([]byte, []int) {
-	return file_raftactor_raftactor_proto_rawDescGZIP(), []int{2}
+	return file_raftactor_raftactor_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ChangeContext) GetFormat() uint32 {
@@ -283,7 +461,7 @@ type AddressBook struct {
 
 func (x *AddressBook) Reset() {
 	*x = AddressBook{}
-	mi := &file_raftactor_raftactor_proto_msgTypes[3]
+	mi := &file_raftactor_raftactor_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -295,7 +473,7 @@ func (x *AddressBook) String() string {
 func (*AddressBook) ProtoMessage() {}
 
 func (x *AddressBook) ProtoReflect() protoreflect.Message {
-	mi := &file_raftactor_raftactor_proto_msgTypes[3]
+	mi := &file_raftactor_raftactor_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -308,7 +486,7 @@ func (x *AddressBook) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddressBook.ProtoReflect.Descriptor instead.
 func (*AddressBook) Descriptor() ([]byte, []int) {
-	return file_raftactor_raftactor_proto_rawDescGZIP(), []int{3}
+	return file_raftactor_raftactor_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *AddressBook) GetPeers() []*consensus.Peer {
@@ -331,7 +509,7 @@ type SnapshotHandle struct {
 
 func (x *SnapshotHandle) Reset() {
 	*x = SnapshotHandle{}
-	mi := &file_raftactor_raftactor_proto_msgTypes[4]
+	mi := &file_raftactor_raftactor_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -343,7 +521,7 @@ func (x *SnapshotHandle) String() string {
 func (*SnapshotHandle) ProtoMessage() {}
 
 func (x *SnapshotHandle) ProtoReflect() protoreflect.Message {
-	mi := &file_raftactor_raftactor_proto_msgTypes[4]
+	mi := &file_raftactor_raftactor_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -356,7 +534,7 @@ func (x *SnapshotHandle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotHandle.ProtoReflect.Descriptor instead.
 func (*SnapshotHandle) Descriptor() ([]byte, []int) {
-	return file_raftactor_raftactor_proto_rawDescGZIP(), []int{4}
+	return file_raftactor_raftactor_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *SnapshotHandle) GetFormat() uint32 {
@@ -397,7 +575,7 @@ type SessionTable struct {
 
 func (x *SessionTable) Reset() {
 	*x = SessionTable{}
-	mi := &file_raftactor_raftactor_proto_msgTypes[5]
+	mi := &file_raftactor_raftactor_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -409,7 +587,7 @@ func (x *SessionTable) String() string {
 func (*SessionTable) ProtoMessage() {}
 
 func (x *SessionTable) ProtoReflect() protoreflect.Message {
-	mi := &file_raftactor_raftactor_proto_msgTypes[5]
+	mi := &file_raftactor_raftactor_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -422,7 +600,7 @@ func (x *SessionTable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionTable.ProtoReflect.Descriptor instead.
 func (*SessionTable) Descriptor() ([]byte, []int) {
-	return file_raftactor_raftactor_proto_rawDescGZIP(), []int{5}
+	return file_raftactor_raftactor_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *SessionTable) GetSessions() []*SessionState {
@@ -446,7 +624,7 @@ type SessionState struct {
 
 func (x *SessionState) Reset() {
 	*x = SessionState{}
-	mi := &file_raftactor_raftactor_proto_msgTypes[6]
+	mi := &file_raftactor_raftactor_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -458,7 +636,7 @@ func (x *SessionState) String() string {
 func (*SessionState) ProtoMessage() {}
 
 func (x *SessionState) ProtoReflect() protoreflect.Message {
-	mi := &file_raftactor_raftactor_proto_msgTypes[6]
+	mi := &file_raftactor_raftactor_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -471,7 +649,7 @@ func (x *SessionState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionState.ProtoReflect.Descriptor instead.
 func (*SessionState) Descriptor() ([]byte, []int) {
-	return file_raftactor_raftactor_proto_rawDescGZIP(), []int{6}
+	return file_raftactor_raftactor_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *SessionState) GetId() uint64 {
@@ -515,7 +693,7 @@ type StoredResult struct {
 
 func (x *StoredResult) Reset() {
 	*x = StoredResult{}
-	mi := &file_raftactor_raftactor_proto_msgTypes[7]
+	mi := &file_raftactor_raftactor_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -527,7 +705,7 @@ func (x *StoredResult) String() string {
 func (*StoredResult) ProtoMessage() {}
 
 func (x *StoredResult) ProtoReflect() protoreflect.Message {
-	mi := &file_raftactor_raftactor_proto_msgTypes[7]
+	mi := &file_raftactor_raftactor_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -540,7 +718,7 @@ func (x *StoredResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredResult.ProtoReflect.Descriptor instead.
 func (*StoredResult) Descriptor() ([]byte, []int) {
-	return file_raftactor_raftactor_proto_rawDescGZIP(), []int{7}
+	return file_raftactor_raftactor_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *StoredResult) GetSequence() uint64 {
@@ -579,7 +757,7 @@ type LogEntry_OpenSession struct {
 
 func (x *LogEntry_OpenSession) Reset() {
 	*x = LogEntry_OpenSession{}
-	mi := &file_raftactor_raftactor_proto_msgTypes[8]
+	mi := &file_raftactor_raftactor_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -591,7 +769,7 @@ func (x *LogEntry_OpenSession) String() string {
 func (*LogEntry_OpenSession) ProtoMessage() {}
 
 func (x *LogEntry_OpenSession) ProtoReflect() protoreflect.Message {
-	mi := &file_raftactor_raftactor_proto_msgTypes[8]
+	mi := &file_raftactor_raftactor_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -604,7 +782,7 @@ func (x *LogEntry_OpenSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogEntry_OpenSession.ProtoReflect.Descriptor instead.
 func (*LogEntry_OpenSession) Descriptor() ([]byte, []int) {
-	return file_raftactor_raftactor_proto_rawDescGZIP(), []int{1, 0}
+	return file_raftactor_raftactor_proto_rawDescGZIP(), []int{4, 0}
 }
 
 var File_raftactor_raftactor_proto protoreflect.FileDescriptor
@@ -612,12 +790,23 @@ var File_raftactor_raftactor_proto protoreflect.FileDescriptor
 const file_raftactor_raftactor_proto_rawDesc = "" +
 	"\n" +
 	"\x19raftactor/raftactor.proto\x12\x0erivven.raft.v1\x1a actors/consensus/consensus.proto\x1a\x19google/protobuf/any.proto\x1a\n" +
-	"raft.proto\"p\n" +
+	"raft.proto\"\xae\x01\n" +
 	"\x04Step\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\x04R\binstance\x12\x1f\n" +
 	"\vto_instance\x18\x02 \x01(\x04R\n" +
 	"toInstance\x12+\n" +
-	"\bmessages\x18\x03 \x03(\v2\x0f.raftpb.MessageR\bmessages\"\x97\x02\n" +
+	"\bmessages\x18\x03 \x03(\v2\x0f.raftpb.MessageR\bmessages\x12(\n" +
+	"\x04rest\x18\x04 \x01(\v2\x14.rivven.raft.v1.RestR\x04rest\x12\x12\n" +
+	"\x04wake\x18\x05 \x01(\bR\x04wake\"0\n" +
+	"\x04Rest\x12\x12\n" +
+	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\"T\n" +
+	"\x05Pulse\x12\x1a\n" +
+	"\binstance\x18\x01 \x01(\x04R\binstance\x12/\n" +
+	"\x05steps\x18\x02 \x03(\v2\x19.rivven.raft.v1.GroupStepR\x05steps\"K\n" +
+	"\tGroupStep\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\x12(\n" +
+	"\x04step\x18\x02 \x01(\v2\x14.rivven.raft.v1.StepR\x04step\"\x97\x02\n" +
 	"\bLogEntry\x12\x16\n" +
 	"\x06format\x18\x01 \x01(\rR\x06format\x12\x16\n" +
 	"\x06origin\x18\x02 \x01(\x04R\x06origin\x12\x16\n" +
@@ -664,39 +853,45 @@ func file_raftactor_raftactor_proto_rawDescGZIP() []byte {
 	return file_raftactor_raftactor_proto_rawDescData
 }
 
-var file_raftactor_raftactor_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_raftactor_raftactor_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_raftactor_raftactor_proto_goTypes = []any{
 	(*Step)(nil),                 // 0: rivven.raft.v1.Step
-	(*LogEntry)(nil),             // 1: rivven.raft.v1.LogEntry
-	(*ChangeContext)(nil),        // 2: rivven.raft.v1.ChangeContext
-	(*AddressBook)(nil),          // 3: rivven.raft.v1.AddressBook
-	(*SnapshotHandle)(nil),       // 4: rivven.raft.v1.SnapshotHandle
-	(*SessionTable)(nil),         // 5: rivven.raft.v1.SessionTable
-	(*SessionState)(nil),         // 6: rivven.raft.v1.SessionState
-	(*StoredResult)(nil),         // 7: rivven.raft.v1.StoredResult
-	(*LogEntry_OpenSession)(nil), // 8: rivven.raft.v1.LogEntry.OpenSession
-	(*raftpb.Message)(nil),       // 9: raftpb.Message
-	(*consensus.ProposalID)(nil), // 10: rivven.consensus.v1.ProposalID
-	(*anypb.Any)(nil),            // 11: google.protobuf.Any
-	(*consensus.Peer)(nil),       // 12: rivven.consensus.v1.Peer
-	(*consensus.Failed)(nil),     // 13: rivven.consensus.v1.Failed
+	(*Rest)(nil),                 // 1: rivven.raft.v1.Rest
+	(*Pulse)(nil),                // 2: rivven.raft.v1.Pulse
+	(*GroupStep)(nil),            // 3: rivven.raft.v1.GroupStep
+	(*LogEntry)(nil),             // 4: rivven.raft.v1.LogEntry
+	(*ChangeContext)(nil),        // 5: rivven.raft.v1.ChangeContext
+	(*AddressBook)(nil),          // 6: rivven.raft.v1.AddressBook
+	(*SnapshotHandle)(nil),       // 7: rivven.raft.v1.SnapshotHandle
+	(*SessionTable)(nil),         // 8: rivven.raft.v1.SessionTable
+	(*SessionState)(nil),         // 9: rivven.raft.v1.SessionState
+	(*StoredResult)(nil),         // 10: rivven.raft.v1.StoredResult
+	(*LogEntry_OpenSession)(nil), // 11: rivven.raft.v1.LogEntry.OpenSession
+	(*raftpb.Message)(nil),       // 12: raftpb.Message
+	(*consensus.ProposalID)(nil), // 13: rivven.consensus.v1.ProposalID
+	(*anypb.Any)(nil),            // 14: google.protobuf.Any
+	(*consensus.Peer)(nil),       // 15: rivven.consensus.v1.Peer
+	(*consensus.Failed)(nil),     // 16: rivven.consensus.v1.Failed
 }
 var file_raftactor_raftactor_proto_depIdxs = []int32{
-	9,  // 0: rivven.raft.v1.Step.messages:type_name -> raftpb.Message
-	10, // 1: rivven.raft.v1.LogEntry.id:type_name -> rivven.consensus.v1.ProposalID
-	11, // 2: rivven.raft.v1.LogEntry.command:type_name -> google.protobuf.Any
-	8,  // 3: rivven.raft.v1.LogEntry.open_session:type_name -> rivven.raft.v1.LogEntry.OpenSession
-	12, // 4: rivven.raft.v1.ChangeContext.peers:type_name -> rivven.consensus.v1.Peer
-	12, // 5: rivven.raft.v1.AddressBook.peers:type_name -> rivven.consensus.v1.Peer
-	6,  // 6: rivven.raft.v1.SessionTable.sessions:type_name -> rivven.raft.v1.SessionState
-	7,  // 7: rivven.raft.v1.SessionState.results:type_name -> rivven.raft.v1.StoredResult
-	11, // 8: rivven.raft.v1.StoredResult.result:type_name -> google.protobuf.Any
-	13, // 9: rivven.raft.v1.StoredResult.refusal:type_name -> rivven.consensus.v1.Failed
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	12, // 0: rivven.raft.v1.Step.messages:type_name -> raftpb.Message
+	1,  // 1: rivven.raft.v1.Step.rest:type_name -> rivven.raft.v1.Rest
+	3,  // 2: rivven.raft.v1.Pulse.steps:type_name -> rivven.raft.v1.GroupStep
+	0,  // 3: rivven.raft.v1.GroupStep.step:type_name -> rivven.raft.v1.Step
+	13, // 4: rivven.raft.v1.LogEntry.id:type_name -> rivven.consensus.v1.ProposalID
+	14, // 5: rivven.raft.v1.LogEntry.command:type_name -> google.protobuf.Any
+	11, // 6: rivven.raft.v1.LogEntry.open_session:type_name -> rivven.raft.v1.LogEntry.OpenSession
+	15, // 7: rivven.raft.v1.ChangeContext.peers:type_name -> rivven.consensus.v1.Peer
+	15, // 8: rivven.raft.v1.AddressBook.peers:type_name -> rivven.consensus.v1.Peer
+	9,  // 9: rivven.raft.v1.SessionTable.sessions:type_name -> rivven.raft.v1.SessionState
+	10, // 10: rivven.raft.v1.SessionState.results:type_name -> rivven.raft.v1.StoredResult
+	14, // 11: rivven.raft.v1.StoredResult.result:type_name -> google.protobuf.Any
+	16, // 12: rivven.raft.v1.StoredResult.refusal:type_name -> rivven.consensus.v1.Failed
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_raftactor_raftactor_proto_init() }
@@ -704,7 +899,7 @@ func file_raftactor_raftactor_proto_init() {
 	if File_raftactor_raftactor_proto != nil {
 		return
 	}
-	file_raftactor_raftactor_proto_msgTypes[1].OneofWrappers = []any{
+	file_raftactor_raftactor_proto_msgTypes[4].OneofWrappers = []any{
 		(*LogEntry_Command)(nil),
 		(*LogEntry_OpenSession_)(nil),
 	}
@@ -714,7 +909,7 @@ func file_raftactor_raftactor_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_raftactor_raftactor_proto_rawDesc), len(file_raftactor_raftactor_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

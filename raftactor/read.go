@@ -45,6 +45,9 @@ type readFlight struct {
 	retry   uint64 // in ticks
 }
 
+// settled reports whether nobody waits, here or at a peer.
+func (rs *reads) settled() bool { return rs.waits+len(rs.early)+rs.peers == 0 }
+
 func newReads(instance uint64) reads { return reads{prefix: instance} }
 
 func (g *group) query(ctx actor.Context, r request, m *consensus.Query) {

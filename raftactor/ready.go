@@ -30,7 +30,14 @@ type appendWrite struct {
 
 // tick counts the time since the last one in ticks. After a pause it makes up for one heartbeat interval at most: more
 // would run elections off before waiting messages are read.
-func (g *group) tick(ctx actor.Context, at time.Duration) {
+func (g *group) tick(ctx actor.Context, m *tick) {
+	if g.rest.asleep {
+		return
+	}
+	at := m.At
+	if m.Coalesce != g.coalesce { // what follows may overtake what went the other way
+		g.coalesce, g.rest.active = m.Coalesce, g.ticks
+	}
 	every := g.cfg.tick()
 	if g.lastTick == 0 || g.lastTick > at {
 		g.lastTick = at - every
@@ -48,6 +55,7 @@ func (g *group) tick(ctx actor.Context, at time.Duration) {
 	g.proposals.expire(ctx, g)
 	g.expireTransfer(ctx)
 	g.yieldStalled()
+	g.restIfIdle(ctx)
 	if g.node.HasReady() || g.reads.waiting() {
 		g.wake(ctx)
 	}

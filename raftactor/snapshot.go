@@ -28,6 +28,9 @@ type snapshots struct {
 	verifying *raftpb.Message    // received; its file is being looked at
 }
 
+// settled reports whether none is on its way.
+func (s *snapshots) settled() bool { return !s.taking && len(s.streams) == 0 && s.verifying == nil }
+
 // stream is a snapshot on its way to a follower.
 type stream struct {
 	token   uint64

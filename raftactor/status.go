@@ -58,6 +58,7 @@ func (g *group) status() *consensus.Status {
 		return s
 	}
 	st := g.node.Status()
+	s.Resting = g.rest.asleep
 	s.Role, s.Term, s.Commit, s.Applied = roles[st.RaftState], st.GetTerm(), st.GetCommit(), g.applied
 	if g.config.learner(g.cfg.Replica) {
 		s.Role = consensus.Role_ROLE_LEARNER

@@ -949,6 +949,8 @@ type Status struct {
 	Progress []*Progress `protobuf:"bytes,13,rep,name=progress,proto3" json:"progress,omitempty"`
 	// Empty, or why the group no longer applies.
 	Halted string `protobuf:"bytes,14,opt,name=halted,proto3" json:"halted,omitempty"`
+	// The group is idle: it is not ticked and sends no heartbeats until something comes.
+	Resting bool `protobuf:"varint,15,opt,name=resting,proto3" json:"resting,omitempty"`
 	// Of data in the last snapshot; 0 where that is of a fresh state machine.
 	SnapshotBytes uint64 `protobuf:"varint,16,opt,name=snapshot_bytes,json=snapshotBytes,proto3" json:"snapshot_bytes,omitempty"`
 	// Since the last snapshot was taken or received; -1 where that was before this start.
@@ -1087,6 +1089,13 @@ func (x *Status) GetHalted() string {
 		return x.Halted
 	}
 	return ""
+}
+
+func (x *Status) GetResting() bool {
+	if x != nil {
+		return x.Resting
+	}
+	return false
 }
 
 func (x *Status) GetSnapshotBytes() uint64 {
@@ -1660,7 +1669,7 @@ const file_actors_consensus_consensus_proto_rawDesc = "" +
 	"\fsnapshotting\x18\x06 \x01(\bR\fsnapshotting\x12\x1f\n" +
 	"\vlag_entries\x18\a \x01(\x04R\n" +
 	"lagEntries\x12\x15\n" +
-	"\x06lag_ms\x18\b \x01(\x03R\x05lagMs\"\xa0\x05\n" +
+	"\x06lag_ms\x18\b \x01(\x03R\x05lagMs\"\xba\x05\n" +
 	"\x06Status\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12-\n" +
 	"\x04self\x18\x02 \x01(\v2\x19.rivven.consensus.v1.PeerR\x04self\x12-\n" +
@@ -1678,7 +1687,8 @@ const file_actors_consensus_consensus_proto_rawDesc = "" +
 	"\x06voters\x18\v \x03(\v2\x19.rivven.consensus.v1.PeerR\x06voters\x125\n" +
 	"\blearners\x18\f \x03(\v2\x19.rivven.consensus.v1.PeerR\blearners\x129\n" +
 	"\bprogress\x18\r \x03(\v2\x1d.rivven.consensus.v1.ProgressR\bprogress\x12\x16\n" +
-	"\x06halted\x18\x0e \x01(\tR\x06halted\x12%\n" +
+	"\x06halted\x18\x0e \x01(\tR\x06halted\x12\x18\n" +
+	"\aresting\x18\x0f \x01(\bR\aresting\x12%\n" +
 	"\x0esnapshot_bytes\x18\x10 \x01(\x04R\rsnapshotBytes\x12&\n" +
 	"\x0fsnapshot_age_ms\x18\x11 \x01(\x03R\rsnapshotAgeMs\x12\x1b\n" +
 	"\tlog_bytes\x18\x12 \x01(\x04R\blogBytes\x12\x19\n" +

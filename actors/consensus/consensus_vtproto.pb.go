@@ -612,6 +612,16 @@ func (m *Progress) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.LagMs != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.LagMs))
+		i--
+		dAtA[i] = 0x40
+	}
+	if m.LagEntries != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.LagEntries))
+		i--
+		dAtA[i] = 0x38
+	}
 	if m.Snapshotting {
 		i--
 		if m.Snapshotting {
@@ -694,6 +704,44 @@ func (m *Status) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if m.WriteMs != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.WriteMs))
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0x98
+	}
+	if m.LogBytes != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.LogBytes))
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0x90
+	}
+	if m.SnapshotAgeMs != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.SnapshotAgeMs))
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0x88
+	}
+	if m.SnapshotBytes != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.SnapshotBytes))
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0x80
+	}
+	if m.Resting {
+		i--
+		if m.Resting {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x78
 	}
 	if len(m.Halted) > 0 {
 		i -= len(m.Halted)
@@ -1481,6 +1529,12 @@ func (m *Progress) SizeVT() (n int) {
 	if m.Snapshotting {
 		n += 2
 	}
+	if m.LagEntries != 0 {
+		n += 1 + protohelpers.SizeOfVarint(uint64(m.LagEntries))
+	}
+	if m.LagMs != 0 {
+		n += 1 + protohelpers.SizeOfVarint(uint64(m.LagMs))
+	}
 	n += len(m.unknownFields)
 	return n
 }
@@ -1545,6 +1599,21 @@ func (m *Status) SizeVT() (n int) {
 	l = len(m.Halted)
 	if l > 0 {
 		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
+	}
+	if m.Resting {
+		n += 2
+	}
+	if m.SnapshotBytes != 0 {
+		n += 2 + protohelpers.SizeOfVarint(uint64(m.SnapshotBytes))
+	}
+	if m.SnapshotAgeMs != 0 {
+		n += 2 + protohelpers.SizeOfVarint(uint64(m.SnapshotAgeMs))
+	}
+	if m.LogBytes != 0 {
+		n += 2 + protohelpers.SizeOfVarint(uint64(m.LogBytes))
+	}
+	if m.WriteMs != 0 {
+		n += 2 + protohelpers.SizeOfVarint(uint64(m.WriteMs))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -3049,6 +3118,44 @@ func (m *Progress) UnmarshalVT(dAtA []byte) error {
 				}
 			}
 			m.Snapshotting = bool(v != 0)
+		case 7:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field LagEntries", wireType)
+			}
+			m.LagEntries = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.LagEntries |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 8:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field LagMs", wireType)
+			}
+			m.LagMs = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.LagMs |= int64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])
@@ -3471,6 +3578,102 @@ func (m *Status) UnmarshalVT(dAtA []byte) error {
 			}
 			m.Halted = string(dAtA[iNdEx:postIndex])
 			iNdEx = postIndex
+		case 15:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Resting", wireType)
+			}
+			var v int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				v |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			m.Resting = bool(v != 0)
+		case 16:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field SnapshotBytes", wireType)
+			}
+			m.SnapshotBytes = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.SnapshotBytes |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 17:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field SnapshotAgeMs", wireType)
+			}
+			m.SnapshotAgeMs = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.SnapshotAgeMs |= int64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 18:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field LogBytes", wireType)
+			}
+			m.LogBytes = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.LogBytes |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 19:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field WriteMs", wireType)
+			}
+			m.WriteMs = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.WriteMs |= int64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])

@@ -1,0 +1,219 @@
+package raftactor
+
+import (
+	"slices"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/hupe1980/rivven-cluster/actors"
+)
+
+// TicksWireTypes are the messages that "ticks" takes from the wire.
+func TicksWireTypes() []proto.Message { return []proto.Message{&Pulse{}} }
+
+const (
+	stepsMax  = 1024 // groups in one Pulse
+	pulsesMax = 1024 // nodes whose pulses are awaited
+)
+
+// beat is a group's heartbeat on its way to a node.
+type beat struct {
+	To   string
+	Step *GroupStep
+}
+
+// silentPeer tells a resting group that a peer's node was silent for too long, or was started anew.
+type silentPeer struct{ Replica uint64 }
+
+// pulses gathers heartbeats by node, and keeps up the ties between nodes that have resting groups in common: each shows itself to
+// the other once a heartbeat interval, however many groups there are.
+type pulses struct {
+	instance uint64
+	every    time.Duration // 0: nobody rests that has peers
+	last     time.Duration
+	targets  []string // addresses, sorted
+	awaited  []*awaited
+	beats    []*beats // by address, sorted
+	flushed  time.Duration
+
+	sent, received, missing, refused actors.Counter
+	resting                          actors.Gauge
+}
+
+// awaited is a peer's node, by its replica.
+type awaited struct {
+	replica  uint64
+	patience time.Duration
+	heard    time.Duration
+	instance uint64 // 0: not heard yet
+}
+
+type beats struct {
+	to    string
+	steps []*GroupStep
+}
+
+func (p *pulses) start(ctx actor.Context) {
+	s := actors.Of(ctx)
+	if p.instance == 0 {
+		p.instance = s.Env().Rand("ticks").Uint64() | 1
+	}
+	m := s.Metrics()
+	p.sent = m.Counter("rivven_raft_pulses_sent_total", "Messages with the heartbeats of all groups to one node.")
+	p.received = m.Counter("rivven_raft_pulses_received_total", "Messages with the heartbeats of all groups of one node.")
+	p.missing = m.Counter("rivven_raft_pulses_missing_group_total", "Heartbeats for groups that don't run here.")
+	p.refused = m.Counter("rivven_raft_pulses_refused_total", "Pulses refused for their shape.")
+	p.resting = m.Gauge("rivven_raft_groups_resting", "Groups that are idle and not ticked.")
+}
+
+// gather keeps a heartbeat until the next flush: a fifth of a heartbeat interval at most, so that those of groups whose
+// intervals begin at different ticks go together.
+func (p *pulses) gather(ctx actor.Context, m *beat) {
+	i, ok := slices.BinarySearchFunc(p.beats, m.To, func(b *beats, to string) int { return compare(b.to, to) })
+	if !ok {
+		p.beats = slices.Insert(p.beats, i, &beats{to: m.To})
+	}
+	p.beats[i].steps = append(p.beats[i].steps, m.Step)
+	if len(p.beats[i].steps) == stepsMax {
+		p.send(ctx, m.To, p.beats[i].steps)
+		p.beats[i].steps = nil
+	}
+}
+
+func (p *pulses) flush(ctx actor.Context) {
+	p.flushed = actors.EnvOf(ctx).Boot()
+	gathered := p.beats
+	p.beats = nil
+	for _, b := range gathered {
+		if len(b.steps) > 0 {
+			p.send(ctx, b.to, b.steps)
+		}
+	}
+}
+
+func (p *pulses) send(ctx actor.Context, to string, steps []*GroupStep) {
+	p.sent.Add(1)
+	actors.Send(actors.Control, ctx, actor.NewPID(to, actors.NameTicks), &Pulse{Instance: p.instance, Steps: steps})
+}
+
+// changed takes over what the resting groups want. A peer that is new is given the time from now.
+func (p *pulses) changed(ctx actor.Context, groups []*ticked) {
+	now := actors.EnvOf(ctx).Boot()
+	known := p.awaited
+	p.every, p.targets, p.awaited = 0, p.targets[:0], nil
+	resting := 0
+	for _, g := range groups {
+		if g.rests == nil {
+			continue
+		}
+		resting++
+		for _, peer := range g.rests.Peers {
+			p.await(peer, g.rests, now, known)
+		}
+	}
+	p.resting.Set(float64(resting))
+}
+
+func (p *pulses) await(peer sleepPeer, m *sleepTicks, now time.Duration, known []*awaited) {
+	if p.every == 0 {
+		p.every = m.Every
+	}
+	p.every = min(p.every, m.Every)
+	if i, ok := slices.BinarySearch(p.targets, peer.address); !ok {
+		p.targets = slices.Insert(p.targets, i, peer.address)
+	}
+	i, ok := slices.BinarySearchFunc(p.awaited, peer.replica, byReplica)
+	if ok {
+		p.awaited[i].patience = min(p.awaited[i].patience, m.Patience)
+		return
+	}
+	if len(p.awaited) >= pulsesMax {
+		return
+	}
+	a := &awaited{replica: peer.replica, patience: m.Patience, heard: now}
+	if j, ok := slices.BinarySearchFunc(known, peer.replica, byReplica); ok {
+		a.heard, a.instance = known[j].heard, known[j].instance
+	}
+	p.awaited = slices.Insert(p.awaited, i, a)
+}
+
+func byReplica(a *awaited, replica uint64) int { return compare(a.replica, replica) }
+
+func compare[T string | uint64](a, b T) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+// fire shows this node to the others, and looks who was silent for too long. After a pause of this process it listens first.
+func (p *pulses) fire(ctx actor.Context, now time.Duration, groups []*ticked) {
+	if p.every == 0 || now < p.last+p.every {
+		return
+	}
+	paused := now > p.last+2*p.every
+	p.last = now
+	for _, to := range p.targets {
+		p.send(ctx, to, nil)
+	}
+	for _, a := range p.awaited {
+		if paused {
+			a.heard = max(a.heard, now-a.patience/2)
+		}
+		if now-a.heard >= a.patience {
+			a.heard = now
+			tellSilent(ctx, groups, a.replica)
+		}
+	}
+}
+
+func tellSilent(ctx actor.Context, groups []*ticked, replica uint64) {
+	for _, g := range groups {
+		if g.rests != nil && slices.ContainsFunc(g.rests.Peers, func(p sleepPeer) bool { return p.replica == replica }) {
+			ctx.Send(g.pid, &silentPeer{Replica: replica})
+		}
+	}
+}
+
+// heard notes a sign of life. One of another start of the process means that the groups there start over.
+func (p *pulses) heard(ctx actor.Context, replica, instance uint64, groups []*ticked) {
+	i, ok := slices.BinarySearchFunc(p.awaited, replica, byReplica)
+	if !ok {
+		return
+	}
+	a := p.awaited[i]
+	restarted := a.instance != 0 && a.instance != instance
+	a.heard, a.instance = actors.EnvOf(ctx).Boot(), instance
+	if restarted {
+		tellSilent(ctx, groups, replica)
+	}
+}
+
+// inbound hands the heartbeats of a node on to their groups, with the sender that the connection proved.
+func (t *ticks) inbound(ctx actor.Context, in *actors.Inbound) {
+	m, ok := in.Message.(*Pulse)
+	if !ok || in.Peer == nil || m.GetInstance() == 0 || len(m.GetSteps()) > stepsMax {
+		t.pulses.refused.Add(1)
+		return
+	}
+	t.pulses.received.Add(1)
+	t.pulses.heard(ctx, in.Peer.Replica(), m.GetInstance(), t.groups)
+	registry := ctx.ActorSystem().ProcessRegistry
+	for _, s := range m.GetSteps() {
+		if !validGroup(s.GetGroup()) || s.GetStep() == nil {
+			t.pulses.refused.Add(1)
+			continue
+		}
+		pid := ctx.ActorSystem().NewLocalPID(actors.RaftName(s.GetGroup()))
+		if _, there := registry.GetLocal(pid.Id); !there {
+			t.pulses.missing.Add(1)
+			continue
+		}
+		ctx.Send(pid, &actors.Inbound{Peer: in.Peer, Class: in.Class, Message: s.GetStep()})
+	}
+}
