@@ -247,7 +247,7 @@ func TestControlPassesBulk(t *testing.T) {
 			}
 		}))
 		<-answered
-		if took := time.Since(begin); took > 20*time.Millisecond {
+		if took := time.Since(begin); took > 200*time.Millisecond { // a packet of it may be lost in the full buffers of the network
 			t.Fatalf("a vote took %s", took)
 		}
 		for range 59 {
