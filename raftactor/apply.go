@@ -21,6 +21,7 @@ type (
 	begin struct {
 		instance uint64
 		ref      *logstore.SnapshotRef
+		first    uint64 // where the log begins
 	}
 	// batch is committed entries, in order.
 	batch struct {
@@ -106,6 +107,8 @@ func (g *group) fromApplier(ctx actor.Context, m fromApplier) {
 		g.events.publish(ctx, &consensus.Restored{Group: g.cfg.Group, Index: m.ref.Index})
 	case *restored:
 		g.restored(ctx, m)
+	case *unreadable:
+		g.fallBack(ctx, m)
 	case *stopped:
 		g.halt(ctx, m.reason)
 	}
@@ -167,11 +170,11 @@ func (a *applier) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
 	case *begin:
 		a.instance, a.reason = m.instance, ""
-		if a.load(ctx, m.ref) {
+		if a.load(ctx, m.ref, func(err error) bool { return a.fallBack(ctx, m, err) }) {
 			ctx.Send(ctx.Parent(), &begun{run(a.instance), m.ref})
 		}
 	case *restore:
-		if m.instance == a.instance && a.reason == "" && a.load(ctx, m.ref) {
+		if m.instance == a.instance && a.reason == "" && a.load(ctx, m.ref, nil) {
 			ctx.Send(ctx.Parent(), &restored{run(a.instance), m.ref})
 		}
 	case *batch:
@@ -197,10 +200,14 @@ func (a *applier) stop(ctx actor.Context, format string, args ...any) {
 	ctx.Send(ctx.Parent(), &stopped{run(a.instance), a.reason})
 }
 
-func (a *applier) load(ctx actor.Context, ref *logstore.SnapshotRef) bool {
+// load restores a snapshot. Where it can't be read and otherwise, which may be nil, finds no other way, the replica stops.
+func (a *applier) load(ctx actor.Context, ref *logstore.SnapshotRef, otherwise func(error) bool) bool {
 	a.machine, a.sessions = a.factory(), newSessions()
 	if ref.Size > 0 {
 		if err := a.read(ref); err != nil {
+			if otherwise != nil && otherwise(err) {
+				return false
+			}
 			a.stop(ctx, "snapshot at index %d can't be restored: %v", ref.Index, err)
 			return false
 		}

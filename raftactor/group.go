@@ -62,6 +62,7 @@ type group struct {
 	change    *pendingChange
 	transfer  *pendingTransfer
 	appended  lagClock
+	fallback  *fallback
 	events    *subscribers
 
 	ticks    uint64 // since the start

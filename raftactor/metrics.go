@@ -10,8 +10,8 @@ import (
 
 // meters are the group's instruments. Labels are the group's name and a reason of a fixed list.
 type meters struct {
-	proposals, busy, dropped, reopened, snapshots, sent, noRoute, stale, yielded actors.Counter
-	leader, term, commit, applied, halted                                        actors.Gauge
+	proposals, busy, dropped, reopened, snapshots, sent, noRoute, stale, yielded, fellBack actors.Counter
+	leader, term, commit, applied, halted                                                  actors.Gauge
 
 	refused map[string]actors.Counter
 	logged  map[string]time.Duration // when a refusal was last logged, by reason
@@ -30,6 +30,7 @@ func newMeters(m actors.Metrics, group string) *meters {
 		sent:      counter("snapshots_sent_total", "Snapshots streamed to followers."),
 		noRoute:   counter("messages_unroutable_total", "Messages to replicas whose address is unknown."),
 		stale:     counter("messages_stale_total", "Responses to an earlier start of this replica."),
+		fellBack:  counter("snapshot_fallbacks_total", "Starts from an earlier snapshot, because the newest can't be read."),
 		yielded:   counter("yielded_total", "Times leadership was handed over because a write did not come back from the disk."),
 		leader:    gauge("leader", "1 on the leader."),
 		term:      gauge("term", "The current term."),

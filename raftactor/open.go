@@ -85,11 +85,9 @@ func (g *group) founded(ctx actor.Context, m *logstore.Written) {
 // run starts RawNode at what is durable. Configuration and applied index both come from the snapshot; raft hands out
 // the committed rest of the log again, and the machine starts from the same snapshot.
 func (g *group) run(ctx actor.Context, state logstore.GroupState) {
+	ref := g.base(state)
 	g.storage = newStorage(g.cfg.Group, g.cfg.Store.Reader, state)
-	ref := state.Snapshot
-	if ref == nil {
-		ref = &logstore.SnapshotRef{Group: g.cfg.Group}
-	}
+	g.storage.conf = ref.ConfState
 	if err := g.config.reset(ref); err != nil {
 		g.halt(ctx, fmt.Sprintf("snapshot at index %d: %v", ref.Index, err))
 		return
@@ -109,7 +107,7 @@ func (g *group) run(ctx actor.Context, state logstore.GroupState) {
 	g.log.Info("replica running", zap.Uint64("replica", g.cfg.Replica), zap.Uint64("term", g.view.term), zap.Uint64("commit", g.view.commit),
 		zap.Uint64("last", g.view.last), zap.Uint64("snapshot", ref.Index), zap.Uint64s("voters", g.config.state.GetVoters()))
 
-	ctx.Send(g.applier, &begin{instance: g.instance, ref: ref})
+	ctx.Send(g.applier, &begin{instance: g.instance, ref: ref, first: g.storage.first})
 	ctx.Request(g.cfg.Ticks, &registerTicks{Interval: g.cfg.tick()})
 	if g.cfg.Membership != nil {
 		ctx.Request(g.cfg.Membership, &membership.Subscribe{})

@@ -237,7 +237,7 @@ func (g *group) settle(ctx actor.Context, a *appendWrite) {
 		g.storage.first = max(g.storage.first, a.first)
 	}
 	if a.ref != nil {
-		g.storage.ref, g.snapshots.last = a.ref, g.env.Boot()
+		g.storage.ref, g.snapshots.last, g.fallback = a.ref, g.env.Boot(), nil
 		ctx.Send(g.cfg.Store.Snapshots, &logstore.PruneSnapshots{Ref: *a.ref})
 	}
 	for _, m := range a.self {

@@ -54,8 +54,11 @@ func (g *group) snapshotIfDue(ctx actor.Context) {
 	if g.phase != running {
 		return
 	}
-	since := max(g.snapshotIndex(), g.snapshots.failed)
-	if g.applied >= since && g.applied-since >= g.cfg.SnapshotThreshold {
+	since, threshold := max(g.snapshotIndex(), g.snapshots.failed), g.cfg.SnapshotThreshold
+	if g.fallback != nil {
+		threshold = 1 // the one that the log stands on can't be read
+	}
+	if g.applied >= since && g.applied-since >= threshold {
 		g.beginSnapshot(ctx)
 	}
 }
@@ -126,8 +129,12 @@ func (g *group) installingIndex() uint64 {
 	return index
 }
 
-// compactTo leaves the tail that nearby followers need, and what follows every snapshot that is being sent.
+// compactTo leaves the tail that nearby followers need, what follows every snapshot that is being sent, and what follows the snapshot
+// before, in case the new one can't be read one day.
 func (g *group) compactTo(index uint64) uint64 {
+	if before := g.before(); before != nil {
+		index = min(index, before.Index+g.cfg.SnapshotTrailing)
+	}
 	for _, s := range g.snapshots.streams {
 		index = min(index, s.ref.Index)
 	}
@@ -135,6 +142,17 @@ func (g *group) compactTo(index uint64) uint64 {
 		return 0
 	}
 	return index - g.cfg.SnapshotTrailing
+}
+
+// before is the snapshot that the log stands on, if it has a file to fall back to.
+func (g *group) before() *logstore.SnapshotRef {
+	switch {
+	case g.fallback != nil:
+		return g.fallback.base
+	case g.storage.ref == nil || g.storage.ref.Size == 0:
+		return nil
+	}
+	return g.storage.ref
 }
 
 func (g *group) snapshotTaken(ctx actor.Context) {
@@ -169,6 +187,10 @@ func (s *snapshots) abandon(ctx actor.Context, g *group, code consensus.Code) {
 // replaces log and configuration at once.
 func (g *group) sendSnapshot(ctx actor.Context, m *raftpb.Message) {
 	to := m.GetTo()
+	if g.fallback != nil { // the next one can be read
+		g.node.ReportSnapshot(to, raft.SnapshotFailure)
+		return
+	}
 	ref, err := refOf(g.cfg.Group, m.GetSnapshot())
 	receiver := g.pid(to, actors.NameSnapshots)
 	if err != nil || receiver == nil {

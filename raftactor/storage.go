@@ -17,6 +17,7 @@ type storage struct {
 	reader logstore.Reader
 	hard   *raftpb.HardState
 	ref    *logstore.SnapshotRef // nil: none yet
+	conf   *raftpb.ConfState     // at the snapshot that the run began with
 	first  uint64
 	last   uint64
 	failed error // the disk lied
@@ -32,10 +33,10 @@ func newStorage(group string, reader logstore.Reader, state logstore.GroupState)
 }
 
 func (s *storage) InitialState() (*raftpb.HardState, *raftpb.ConfState, error) {
-	if s.ref == nil || s.ref.ConfState == nil {
+	if s.conf == nil {
 		return s.hard, &raftpb.ConfState{}, nil
 	}
-	return s.hard, s.ref.ConfState, nil
+	return s.hard, s.conf, nil
 }
 
 func (s *storage) Entries(lo, hi, maxSize uint64) ([]*raftpb.Entry, error) {

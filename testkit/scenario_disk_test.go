@@ -112,6 +112,12 @@ func TestScenarioFrozenDiskOnLeader(t *testing.T) {
 		leader := formed(w)
 		leader.Disk().Stall(true)
 		w.Must(1, leader, "k", "1", 10*time.Second)
+		until(w, "leadership moves to a disk that works", time.Second, func() error {
+			if now, _ := w.Leader(); now == nil || now == leader {
+				return errors.New("not yet")
+			}
+			return nil
+		})
 		w.RunFor(5 * time.Second)
 		w.Must(2, w.Others(leader)[0], "k", "2", 10*time.Second)
 		leader.Crash(testkit.LoseUnsynced)
@@ -184,6 +190,27 @@ func TestScenarioSnapshotDamage(t *testing.T) {
 		taken, err := consensus.Reply[*consensus.SnapshotTaken](n.Ask(metaActor, &consensus.TakeSnapshot{}, time.Second))
 		w.Require("a snapshot is taken", err == nil, "%v", err)
 		n.Disk().RotSnapshot(meta, taken.GetIndex())
+	})
+}
+
+// With a sound snapshot before the damaged one, and the log since, a replica needs nobody's help.
+func TestScenarioDamagedSnapshotFallsBack(t *testing.T) {
+	play(t, testkit.Scenario{}, func(w *testkit.World) {
+		leader := formed(w)
+		n := w.Others(leader)[0]
+		var newest uint64
+		for _, value := range []string{"1", "2"} {
+			w.Must(1, leader, "k", value, 5*time.Second)
+			w.Await("it is everywhere", 5*time.Second, testkit.Agreed)
+			taken, err := consensus.Reply[*consensus.SnapshotTaken](n.Ask(metaActor, &consensus.TakeSnapshot{}, time.Second))
+			w.Require("a snapshot is taken", err == nil && taken.GetIndex() > newest, "%v, %v", taken, err)
+			newest = taken.GetIndex()
+		}
+		n.Crash(testkit.KeepPageCache)
+		n.Disk().RotSnapshot(meta, newest)
+		n.Restart()
+		read(w, n, "k", "2")
+		w.Require("it did not halt", n.Status().GetHalted() == "", "%s", n.Status().GetHalted())
 	})
 }
 
