@@ -29,6 +29,8 @@ type traffic struct {
 	posts   map[*Node]*post
 	watches []*watch
 	mortals int
+	arrived [actors.Classes]int
+	told    int
 }
 
 // post sends and receives on one life of a node. It is a process and no actor, so what arrives costs no turn and changes no schedule.
@@ -63,6 +65,7 @@ type watch struct {
 // datagrams; who watches is told of the end, once, at the latest when the faults are over.
 func (w *World) Traffic(perSecond float64) {
 	t := &traffic{world: w, rand: w.stream("traffic"), rate: perSecond, posts: make(map[*Node]*post)}
+	w.traffic = t
 	w.after(trafficPoll, t.settle)
 	w.Eventually("remote: watchers are told", toldWithin, func(View) error { return t.untold() })
 }
@@ -158,6 +161,9 @@ func (p *post) SendUserMessage(_ *actor.PID, message any) {
 		}
 		numbers[i], b = v, b[width:]
 	}
+	if numbers[3] < uint64(actors.Classes) {
+		p.traffic.arrived[numbers[3]]++
+	}
 	key := address{node: int(numbers[0]), life: int(numbers[1]), class: actors.Class(numbers[3])} //nolint:gosec // as it was sent
 	number := numbers[4]
 	if bytes.Count(b, []byte{byte(number)}) != len(b) {
@@ -242,6 +248,7 @@ func (p *post) SendSystemMessage(_ *actor.PID, message any) {
 			p.traffic.world.failed("remote: watch", fmt.Sprintf("node %d is told that %s on node %d stopped, which lives", p.node.id, x.id, x.on.id))
 		}
 		x.told = true
+		p.traffic.told++
 	}
 }
 

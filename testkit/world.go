@@ -76,6 +76,7 @@ type World struct {
 	atStep     map[uint64][]Fault
 	eventually []eventual
 	models     []porcupine.Model
+	traffic    *traffic // nil where none was asked for
 	faultsOver bool
 	loadOver   bool
 	failure    *Failure
