@@ -2,6 +2,7 @@ package remote
 
 import (
 	"crypto/tls"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -121,4 +122,39 @@ func TestHostileGreetings(t *testing.T) {
 		}
 		s.closedHere(1, CodeProtocol)
 	})
+}
+
+// A session is never resumed: each connection shows its certificate, and no data comes before it did.
+func TestNoResumption(t *testing.T) {
+	n := startNode(t, 1)
+	cache := &ticketCounter{ClientSessionCache: tls.NewLRUClientSessionCache(10)}
+	conf := &tls.Config{
+		InsecureSkipVerify: true, NextProtos: []string{protocols[KindMain]}, MinVersion: tls.VersionTLS13, ServerName: "rivven",
+		Certificates: []tls.Certificate{*issue(t, testCA, 9, time.Now())}, ClientSessionCache: cache,
+	}
+	for range 2 {
+		conn, err := quic.DialAddrEarly(t.Context(), n.address(), conf, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		greet9(t, n, conn) // whatever the server hands out has come with its answer
+		state := conn.ConnectionState()
+		if state.Used0RTT || state.TLS.DidResume {
+			t.Errorf("0-RTT %v, resumed %v", state.Used0RTT, state.TLS.DidResume)
+		}
+		_ = conn.CloseWithError(0, "")
+	}
+	if n := cache.tickets.Load(); n != 0 {
+		t.Errorf("%d session tickets were handed out", n)
+	}
+}
+
+type ticketCounter struct {
+	tls.ClientSessionCache
+	tickets atomic.Int64
+}
+
+func (c *ticketCounter) Put(key string, state *tls.ClientSessionState) {
+	c.tickets.Add(1)
+	c.ClientSessionCache.Put(key, state)
 }

@@ -104,6 +104,30 @@ func TestFilesReload(t *testing.T) {
 	serves(2)
 	pair(3, 0)
 	serves(3)
+
+	// Another pair under the same names, swapped in as a whole: only that the files are others tells it.
+	stamp := time.Now().Add(-time.Hour)
+	pair(4, 0)
+	for _, name := range []string{"node.pem", "node.key"} {
+		if err := os.Chtimes(filepath.Join(dir, name), stamp, stamp); err != nil {
+			t.Fatal(err)
+		}
+	}
+	serves(4)
+	certificate, key, err := EncodeNode(issue(t, testCA, 5, time.Now()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, b := range map[string][]byte{"node.pem": certificate, "node.key": key} {
+		next := write(name+".next", b, 0)
+		if err := os.Chtimes(next, stamp, stamp); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(next, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	serves(5)
 }
 
 func TestVerifyPeerNamesTheReason(t *testing.T) {
