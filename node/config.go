@@ -84,7 +84,19 @@ type RaftSettings struct {
 	// SnapshotThreshold is how many applied log entries call for a new snapshot. Lower means a shorter
 	// log and faster restarts, higher means less writing. Default 10,000. [raft.snapshot_threshold]
 	SnapshotThreshold uint64
+
+	// TargetVoters is how many nodes vote on the metadata, odd and at most 7: newcomers become voters up to it, the others stay
+	// learners. More survive more failures for slower writes. Default: 3, or 5 where the cluster began with five nodes or more;
+	// AutopilotOff leaves the membership to the operator. [raft.target_voters]
+	TargetVoters int
+
+	// DeadVoterGrace is how long a voter may be silent before a learner takes its place; without one it stays. A learner is
+	// removed after ten times as long. Default 1 min. [raft.dead_voter_grace_ms]
+	DeadVoterGrace time.Duration
 }
+
+// AutopilotOff as the target leaves the voters to the operator.
+const AutopilotOff = -1
 
 // RemoteSettings bound what the messages between nodes take from the network.
 type RemoteSettings struct {

@@ -193,6 +193,10 @@ func (c Config) checkRaft(k *checker) {
 	if r.SnapshotThreshold == 0 {
 		k.fault("raft.snapshot_threshold", "is 0: give the number of log entries between two snapshots")
 	}
+	if n := r.TargetVoters; n != 0 && n != AutopilotOff && (n < 1 || n > 7 || n%2 == 0) {
+		k.fault("raft.target_voters", "is %d, not 1, 3, 5 or 7, nor -1 for voters that only the operator changes", n)
+	}
+	checkDuration(k, "raft.dead_voter_grace_ms", r.DeadVoterGrace, 2*time.Second)
 }
 
 // minBulkRate lets a chunk through within seconds.

@@ -16,6 +16,7 @@ const (
 	defaultElectionTimeoutMin = 150 * time.Millisecond
 	defaultHeartbeatMax       = 50 * time.Millisecond
 	defaultSnapshotThreshold  = 10_000
+	defaultDeadVoterGrace     = time.Minute
 	defaultProtocolPeriod     = time.Second
 	defaultSuspectTimeout     = 5 * time.Second
 	defaultVirtualNodes       = 128
@@ -56,6 +57,8 @@ func (c *Config) ensureDefaults(h host) {
 	}
 	r.Heartbeat = cmp.Or(r.Heartbeat, min(defaultHeartbeatMax, r.ElectionTimeoutMin/3))
 	r.SnapshotThreshold = cmp.Or(r.SnapshotThreshold, defaultSnapshotThreshold)
+
+	r.DeadVoterGrace = cmp.Or(r.DeadVoterGrace, defaultDeadVoterGrace)
 
 	g := &c.Gossip
 	g.BindPort = cmp.Or(g.BindPort, defaultGossipPort)

@@ -39,6 +39,8 @@ var settings = []setting{
 	{"raft.election_timeout_max_ms", func(c *Config) any { return &c.Raft.ElectionTimeoutMax }, "Twice the minimum, which is the range that Raft draws from.", ""},
 	{"raft.heartbeat_interval_ms", func(c *Config) any { return &c.Raft.Heartbeat }, "How often a leader reports; at most half of election_timeout_min_ms.", ""},
 	{"raft.snapshot_threshold", func(c *Config) any { return &c.Raft.SnapshotThreshold }, "Applied log entries between two snapshots.", ""},
+	{"raft.target_voters", func(c *Config) any { return &c.Raft.TargetVoters }, "How many nodes vote: 3, or 5 where the cluster began with five; -1 leaves it to the operator.", "5"},
+	{"raft.dead_voter_grace_ms", func(c *Config) any { return &c.Raft.DeadVoterGrace }, "How long a voter may be silent before a learner takes its place.", ""},
 
 	{"remote.bulk_kib_per_second", func(c *Config) any { return &c.Remote.BulkRate }, "Limit of snapshots and other large state to each peer, in KiB per second. Default: none.", "102400"},
 

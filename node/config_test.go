@@ -56,7 +56,7 @@ func TestSeedConfigLoadsUnchanged(t *testing.T) {
 		ID: 1, Name: "rivven", NodeName: "host1", Bind: "0.0.0.0:9093", Advertise: "host1:9093",
 		DataDir: "rivven-data/node1", Peers: []string{"node2:9093", "node3:9093"},
 		Raft: RaftSettings{ElectionTimeoutMin: 150 * time.Millisecond, ElectionTimeoutMax: 300 * time.Millisecond,
-			Heartbeat: 50 * time.Millisecond, SnapshotThreshold: 10_000},
+			Heartbeat: 50 * time.Millisecond, SnapshotThreshold: 10_000, DeadVoterGrace: time.Minute},
 		Gossip: GossipSettings{BindPort: 7946, KnownPeers: []string{"node2:7946"},
 			ProtocolPeriod: time.Second, SuspectTimeout: 5 * time.Second},
 		Partitioning: PartitioningSettings{VirtualNodes: 128, ReplicationFactor: 3, FailoverGrace: 15 * time.Second},

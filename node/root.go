@@ -104,7 +104,7 @@ func (r *root) onReady(ctx actor.Context, m *bootstrap.Ready) {
 	for _, step := range []struct {
 		runs  bool
 		spawn func(actor.Context) error
-	}{{run.swim, r.spawnSwim}, {run.raft, r.spawnGroup}, {run.ring, r.spawnRing}} {
+	}{{run.swim, r.spawnSwim}, {run.raft, r.spawnGroup}, {run.raft, r.spawnAutopilot}, {run.ring, r.spawnRing}} {
 		if !step.runs {
 			continue
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/hupe1980/rivven-cluster/actors/membership"
 	"github.com/hupe1980/rivven-cluster/node/bootstrap"
 	"github.com/hupe1980/rivven-cluster/raftactor"
+	"github.com/hupe1980/rivven-cluster/raftactor/autopilot"
 	"github.com/hupe1980/rivven-cluster/raftactor/logstore"
 	"github.com/hupe1980/rivven-cluster/remote"
 	"github.com/hupe1980/rivven-cluster/ringactor"
@@ -204,6 +205,28 @@ func (r *root) spawnGroup(ctx actor.Context) error {
 		Machine:          r.node.opts.machine, Store: r.node.Store(), Membership: r.membership(), Ticks: r.pid(actors.NameTicks),
 	})
 	return r.spawn(ctx, props, err, actors.RaftName(r.node.opts.group))
+}
+
+// spawnAutopilot keeps the voters of the group as many as they should be.
+func (r *root) spawnAutopilot(ctx actor.Context) error {
+	cfg := r.node.cfg
+	target := cfg.Raft.TargetVoters
+	switch target {
+	case AutopilotOff:
+		return nil
+	case 0:
+		configuration, err := bootstrap.ParseConfiguration(r.storage.Store.Identity().InitialConfig)
+		if err != nil {
+			return err
+		}
+		if target = 3; len(configuration.GetVoters()) >= 5 {
+			target = 5
+		}
+	}
+	props, err := autopilot.Props(autopilot.Config{
+		Name: r.node.opts.group, Group: r.node.Group(), Membership: r.membership(), TargetVoters: target, DeadVoterGrace: cfg.Raft.DeadVoterGrace,
+	})
+	return r.spawn(ctx, props, err, "autopilot")
 }
 
 // membership is nil where none runs: a group then knows its peers' addresses from its log alone.

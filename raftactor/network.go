@@ -3,6 +3,7 @@ package raftactor
 import (
 	"encoding/binary"
 	"slices"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 	"go.etcd.io/raft/v3"
@@ -22,6 +23,7 @@ type routes struct {
 	nodes     map[uint64]uint64 // node ids, by replica
 	announced map[uint64]bool   // addresses that the membership vouches for: nobody else replaces them
 	instances map[uint64]uint64
+	heard     map[uint64]time.Duration // when, by replica
 }
 
 // begin forgets instances; addresses stay good.
@@ -29,7 +31,7 @@ func (r *routes) begin() {
 	if r.addresses == nil {
 		r.addresses, r.nodes, r.announced = make(map[uint64]string), make(map[uint64]uint64), make(map[uint64]bool)
 	}
-	r.instances = make(map[uint64]uint64)
+	r.instances, r.heard = make(map[uint64]uint64), make(map[uint64]time.Duration)
 }
 
 // learn takes an address from the address book or from a connection; both yield to the membership's.
@@ -67,6 +69,18 @@ func (r *routes) announce(m *membership.Member) {
 	if _, known := r.addresses[replica]; known || len(r.addresses) < routesMax {
 		r.addresses[replica], r.nodes[replica], r.announced[replica] = m.GetAddress(), m.GetNodeId(), true
 	}
+}
+
+// silence is how long nothing was heard of a replica, below zero where nothing ever was.
+func (g *group) silence(replica uint64) time.Duration {
+	at, ok := g.routes.heard[replica]
+	switch {
+	case replica == g.cfg.Replica || g.rest.asleep:
+		return 0
+	case !ok:
+		return -time.Millisecond
+	}
+	return g.env.Boot() - at
 }
 
 // outgoing is a message on its way to a replica, bound to the start of it that asked.
@@ -236,6 +250,7 @@ func (g *group) meet(ctx actor.Context, from uint64, peer *actors.PeerInfo, inst
 		}
 		g.routes.instances[from] = instance
 	}
+	g.routes.heard[from] = g.env.Boot()
 	g.routes.learn(from, peer.NodeID, peer.Address)
 }
 

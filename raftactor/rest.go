@@ -30,6 +30,11 @@ func (g *group) stir(ctx actor.Context, by uint64) {
 		return
 	}
 	g.rest.asleep, g.lastTick = false, 0
+	for _, id := range g.config.members() { // a silence begins at the waking
+		if _, ok := g.routes.heard[id]; ok {
+			g.routes.heard[id] = g.env.Boot()
+		}
+	}
 	ctx.Request(g.cfg.Ticks, &registerTicks{Interval: g.cfg.tick()})
 	if leader := g.view.leader; leader != raft.None && leader != g.cfg.Replica && leader != by {
 		g.sendWake(ctx, leader)

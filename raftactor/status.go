@@ -75,6 +75,7 @@ func (g *group) status() *consensus.Status {
 			Peer: g.peer(id), Match: pr.Match, Next: pr.Next, Learner: pr.IsLearner,
 			RecentActive: pr.RecentActive || id == g.cfg.Replica, Snapshotting: pr.State == tracker.StateSnapshot,
 			LagEntries: g.view.last - min(pr.Match, g.view.last), LagMs: g.appended.lag(pr.Match, g.view.last, g.env.Boot()).Milliseconds(),
+			SilentMs: g.silence(id).Milliseconds(),
 		})
 	}
 	if g.phase == halted {

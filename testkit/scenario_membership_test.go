@@ -9,8 +9,12 @@ import (
 	"go.etcd.io/raft/v3/raftpb"
 
 	"github.com/hupe1980/rivven-cluster/actors/consensus"
+	"github.com/hupe1980/rivven-cluster/node"
 	"github.com/hupe1980/rivven-cluster/testkit"
 )
+
+// byHand leaves the membership to the test.
+func byHand(_ int, cfg *node.Config) { cfg.Raft.TargetVoters = node.AutopilotOff }
 
 func removal(n *testkit.Node) *consensus.Change {
 	return &consensus.Change{Kind: consensus.ChangeKind_CHANGE_KIND_REMOVE, Peer: n.Peer()}
@@ -121,7 +125,7 @@ func TestScenarioMembershipChangeBeforeFirstCommit(t *testing.T) {
 // A leader that removes itself counts no longer once that is committed, and what is left elects another; the removed one disturbs
 // nobody, and can come back as a learner.
 func TestScenarioRemovedLeaderAndReAdded(t *testing.T) {
-	play(t, testkit.Scenario{Nodes: 5}, func(w *testkit.World) {
+	play(t, testkit.Scenario{Nodes: 5, Configure: byHand}, func(w *testkit.World) {
 		removed := formed(w)
 		others := w.Others(removed)
 		change(w, removed, 10*time.Second, removal(removed))
@@ -160,7 +164,7 @@ func TestScenarioLeaderCrashInJointConfiguration(t *testing.T) {
 }
 
 func crashInJoint(t *testing.T, at int) {
-	play(t, testkit.Scenario{Nodes: 5}, func(w *testkit.World) {
+	play(t, testkit.Scenario{Nodes: 5, Configure: byHand}, func(w *testkit.World) {
 		leader := formed(w)
 		others := w.Others(leader)
 		a, b := others[0], others[1]

@@ -840,7 +840,9 @@ type Progress struct {
 	// Entries of the leader's log that the replica is not known to have.
 	LagEntries uint64 `protobuf:"varint,7,opt,name=lag_entries,json=lagEntries,proto3" json:"lag_entries,omitempty"`
 	// How long ago the leader appended the oldest of them.
-	LagMs         int64 `protobuf:"varint,8,opt,name=lag_ms,json=lagMs,proto3" json:"lag_ms,omitempty"`
+	LagMs int64 `protobuf:"varint,8,opt,name=lag_ms,json=lagMs,proto3" json:"lag_ms,omitempty"`
+	// How long nothing was heard of it; 0 while the group rests, -1 where nothing ever was.
+	SilentMs      int64 `protobuf:"varint,9,opt,name=silent_ms,json=silentMs,proto3" json:"silent_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -927,6 +929,13 @@ func (x *Progress) GetLagEntries() uint64 {
 func (x *Progress) GetLagMs() int64 {
 	if x != nil {
 		return x.LagMs
+	}
+	return 0
+}
+
+func (x *Progress) GetSilentMs() int64 {
+	if x != nil {
+		return x.SilentMs
 	}
 	return 0
 }
@@ -1659,7 +1668,7 @@ const file_actors_consensus_consensus_proto_rawDesc = "" +
 	"\tforwarded\x18\x01 \x01(\bR\tforwarded\"\x19\n" +
 	"\aSession\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\"\v\n" +
-	"\tGetStatus\"\xfe\x01\n" +
+	"\tGetStatus\"\x9b\x02\n" +
 	"\bProgress\x12-\n" +
 	"\x04peer\x18\x01 \x01(\v2\x19.rivven.consensus.v1.PeerR\x04peer\x12\x14\n" +
 	"\x05match\x18\x02 \x01(\x04R\x05match\x12\x12\n" +
@@ -1669,7 +1678,8 @@ const file_actors_consensus_consensus_proto_rawDesc = "" +
 	"\fsnapshotting\x18\x06 \x01(\bR\fsnapshotting\x12\x1f\n" +
 	"\vlag_entries\x18\a \x01(\x04R\n" +
 	"lagEntries\x12\x15\n" +
-	"\x06lag_ms\x18\b \x01(\x03R\x05lagMs\"\xba\x05\n" +
+	"\x06lag_ms\x18\b \x01(\x03R\x05lagMs\x12\x1b\n" +
+	"\tsilent_ms\x18\t \x01(\x03R\bsilentMs\"\xba\x05\n" +
 	"\x06Status\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12-\n" +
 	"\x04self\x18\x02 \x01(\v2\x19.rivven.consensus.v1.PeerR\x04self\x12-\n" +

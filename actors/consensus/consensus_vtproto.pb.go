@@ -612,6 +612,11 @@ func (m *Progress) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.SilentMs != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.SilentMs))
+		i--
+		dAtA[i] = 0x48
+	}
 	if m.LagMs != 0 {
 		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.LagMs))
 		i--
@@ -1534,6 +1539,9 @@ func (m *Progress) SizeVT() (n int) {
 	}
 	if m.LagMs != 0 {
 		n += 1 + protohelpers.SizeOfVarint(uint64(m.LagMs))
+	}
+	if m.SilentMs != 0 {
+		n += 1 + protohelpers.SizeOfVarint(uint64(m.SilentMs))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -3152,6 +3160,25 @@ func (m *Progress) UnmarshalVT(dAtA []byte) error {
 				b := dAtA[iNdEx]
 				iNdEx++
 				m.LagMs |= int64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 9:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field SilentMs", wireType)
+			}
+			m.SilentMs = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.SilentMs |= int64(b&0x7F) << shift
 				if b < 0x80 {
 					break
 				}

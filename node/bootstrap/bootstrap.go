@@ -29,9 +29,6 @@ type Config struct {
 	Address string
 	// Peers are the configured addresses of others, main or gossip ones. None at all: this node bootstraps alone.
 	Peers []string
-	// TargetVoters is how many voters newcomers are promoted up to; default 3. A replica that replaces one of the same
-	// node id is always promoted.
-	TargetVoters int
 	// RoundInterval is how often a blank node asks around; default 250 ms, with up to a fifth more at random.
 	RoundInterval time.Duration
 	Store         Store
@@ -55,19 +52,16 @@ type Waiting struct{ For []string }
 
 // WireTypes are the messages that the name "bootstrap" accepts from other nodes.
 func WireTypes() []proto.Message {
-	return []proto.Message{&Report{}, &Join{}, &Promote{}}
+	return []proto.Message{&Report{}, &Join{}}
 }
 
 // ReplyTypes are the answers to them.
 func ReplyTypes() []proto.Message {
-	return []proto.Message{&Report{}, &Initialised{}, &Joined{}, &Promoted{}, &Refused{}}
+	return []proto.Message{&Report{}, &Initialised{}, &Joined{}, &Refused{}}
 }
 
 // Props checks the config and makes the actor, known as "bootstrap".
 func Props(cfg Config) (*actor.Props, error) {
-	if cfg.TargetVoters == 0 {
-		cfg.TargetVoters = 3
-	}
 	if cfg.RoundInterval == 0 {
 		cfg.RoundInterval = 250 * time.Millisecond
 	}
@@ -77,9 +71,6 @@ func Props(cfg Config) (*actor.Props, error) {
 	}
 	if cfg.Address == "" {
 		faults = append(faults, errors.New("bootstrap needs the node's own address"))
-	}
-	if cfg.TargetVoters < 1 || cfg.TargetVoters > MaxVoters {
-		faults = append(faults, fmt.Errorf("target voters %d: want 1 to %d", cfg.TargetVoters, MaxVoters))
 	}
 	if len(cfg.Peers) > maxPeers {
 		faults = append(faults, fmt.Errorf("%d peer addresses: want at most %d", len(cfg.Peers), maxPeers))
@@ -106,8 +97,6 @@ type bootstrap struct {
 	waitingSince  time.Duration
 	lastWaiting   time.Duration
 	joining       bool
-	quietUntil    time.Duration
-	voter         bool // nothing is left to do for this replica
 }
 
 func (b *bootstrap) Receive(ctx actor.Context) {
@@ -143,23 +132,17 @@ func (b *bootstrap) start(ctx actor.Context) {
 }
 
 func (b *bootstrap) schedule(ctx actor.Context) {
-	d := b.cfg.RoundInterval
-	if b.ready {
-		d = 4 * b.cfg.RoundInterval
-	}
-	if !b.voter {
+	if d := b.cfg.RoundInterval; !b.ready {
 		actors.EnvOf(ctx).After(d+time.Duration(b.rand.Int64N(int64(d)/5)), ctx.Self(), &round{})
 	}
 }
 
-// onRound of a blank node looks around; that of a member sees to its own promotion.
+// onRound looks around while the node is blank.
 func (b *bootstrap) onRound(ctx actor.Context) {
-	defer b.schedule(ctx)
-	if b.ready {
-		b.seekPromotion(ctx)
-		return
+	if !b.ready {
+		b.look(ctx)
 	}
-	b.look(ctx)
+	b.schedule(ctx)
 }
 
 // initialise writes the configuration that everybody agreed on.
@@ -194,7 +177,6 @@ func (b *bootstrap) write(clusterID string, configuration *Configuration, groups
 func (b *bootstrap) becomeMember(ctx actor.Context, configuration *Configuration) {
 	b.ready, b.configuration = true, configuration
 	joined := !configuration.names(b.id.NodeID, b.id.DirectoryID)
-	b.voter = !joined
 	actors.Ask(ctx, b.cfg.Remote, &actors.SetClusterID{ClusterID: b.id.ClusterID}, time.Minute, func(_ any, err error) {
 		if err != nil {
 			panic(fmt.Errorf("announce the cluster id to the remote: %w", err))

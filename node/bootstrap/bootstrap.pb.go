@@ -355,97 +355,6 @@ func (x *Joined) GetConfiguration() *Configuration {
 	return nil
 }
 
-// Promote asks a member to make the sender's replica a voter, in one joint change with the removal of the replica that
-// it replaces.
-type Promote struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Candidate     *Candidate             `protobuf:"bytes,1,opt,name=candidate,proto3" json:"candidate,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Promote) Reset() {
-	*x = Promote{}
-	mi := &file_node_bootstrap_bootstrap_proto_msgTypes[6]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Promote) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Promote) ProtoMessage() {}
-
-func (x *Promote) ProtoReflect() protoreflect.Message {
-	mi := &file_node_bootstrap_bootstrap_proto_msgTypes[6]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Promote.ProtoReflect.Descriptor instead.
-func (*Promote) Descriptor() ([]byte, []int) {
-	return file_node_bootstrap_bootstrap_proto_rawDescGZIP(), []int{6}
-}
-
-func (x *Promote) GetCandidate() *Candidate {
-	if x != nil {
-		return x.Candidate
-	}
-	return nil
-}
-
-type Promoted struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// False: it stays a learner, there are voters enough.
-	Voter         bool `protobuf:"varint,1,opt,name=voter,proto3" json:"voter,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Promoted) Reset() {
-	*x = Promoted{}
-	mi := &file_node_bootstrap_bootstrap_proto_msgTypes[7]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Promoted) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Promoted) ProtoMessage() {}
-
-func (x *Promoted) ProtoReflect() protoreflect.Message {
-	mi := &file_node_bootstrap_bootstrap_proto_msgTypes[7]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Promoted.ProtoReflect.Descriptor instead.
-func (*Promoted) Descriptor() ([]byte, []int) {
-	return file_node_bootstrap_bootstrap_proto_rawDescGZIP(), []int{7}
-}
-
-func (x *Promoted) GetVoter() bool {
-	if x != nil {
-		return x.Voter
-	}
-	return false
-}
-
 type Refused struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Message string                 `protobuf:"bytes,1,opt,name=message,proto3" json:"message,omitempty"`
@@ -457,7 +366,7 @@ type Refused struct {
 
 func (x *Refused) Reset() {
 	*x = Refused{}
-	mi := &file_node_bootstrap_bootstrap_proto_msgTypes[8]
+	mi := &file_node_bootstrap_bootstrap_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -469,7 +378,7 @@ func (x *Refused) String() string {
 func (*Refused) ProtoMessage() {}
 
 func (x *Refused) ProtoReflect() protoreflect.Message {
-	mi := &file_node_bootstrap_bootstrap_proto_msgTypes[8]
+	mi := &file_node_bootstrap_bootstrap_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -482,7 +391,7 @@ func (x *Refused) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refused.ProtoReflect.Descriptor instead.
 func (*Refused) Descriptor() ([]byte, []int) {
-	return file_node_bootstrap_bootstrap_proto_rawDescGZIP(), []int{8}
+	return file_node_bootstrap_bootstrap_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Refused) GetMessage() string {
@@ -527,11 +436,7 @@ const file_node_bootstrap_bootstrap_proto_rawDesc = "" +
 	"\x06Joined\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\tR\tclusterId\x12H\n" +
-	"\rconfiguration\x18\x02 \x01(\v2\".rivven.bootstrap.v1.ConfigurationR\rconfiguration\"G\n" +
-	"\aPromote\x12<\n" +
-	"\tcandidate\x18\x01 \x01(\v2\x1e.rivven.bootstrap.v1.CandidateR\tcandidate\" \n" +
-	"\bPromoted\x12\x14\n" +
-	"\x05voter\x18\x01 \x01(\bR\x05voter\"A\n" +
+	"\rconfiguration\x18\x02 \x01(\v2\".rivven.bootstrap.v1.ConfigurationR\rconfiguration\"A\n" +
 	"\aRefused\x12\x18\n" +
 	"\amessage\x18\x01 \x01(\tR\amessage\x12\x1c\n" +
 	"\ttemporary\x18\x02 \x01(\bR\ttemporaryB3Z1github.com/hupe1980/rivven-cluster/node/bootstrapb\x06proto3"
@@ -548,7 +453,7 @@ func file_node_bootstrap_bootstrap_proto_rawDescGZIP() []byte {
 	return file_node_bootstrap_bootstrap_proto_rawDescData
 }
 
-var file_node_bootstrap_bootstrap_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_node_bootstrap_bootstrap_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_node_bootstrap_bootstrap_proto_goTypes = []any{
 	(*Candidate)(nil),     // 0: rivven.bootstrap.v1.Candidate
 	(*Configuration)(nil), // 1: rivven.bootstrap.v1.Configuration
@@ -556,9 +461,7 @@ var file_node_bootstrap_bootstrap_proto_goTypes = []any{
 	(*Initialised)(nil),   // 3: rivven.bootstrap.v1.Initialised
 	(*Join)(nil),          // 4: rivven.bootstrap.v1.Join
 	(*Joined)(nil),        // 5: rivven.bootstrap.v1.Joined
-	(*Promote)(nil),       // 6: rivven.bootstrap.v1.Promote
-	(*Promoted)(nil),      // 7: rivven.bootstrap.v1.Promoted
-	(*Refused)(nil),       // 8: rivven.bootstrap.v1.Refused
+	(*Refused)(nil),       // 6: rivven.bootstrap.v1.Refused
 }
 var file_node_bootstrap_bootstrap_proto_depIdxs = []int32{
 	0, // 0: rivven.bootstrap.v1.Configuration.voters:type_name -> rivven.bootstrap.v1.Candidate
@@ -566,12 +469,11 @@ var file_node_bootstrap_bootstrap_proto_depIdxs = []int32{
 	1, // 2: rivven.bootstrap.v1.Initialised.configuration:type_name -> rivven.bootstrap.v1.Configuration
 	0, // 3: rivven.bootstrap.v1.Join.candidate:type_name -> rivven.bootstrap.v1.Candidate
 	1, // 4: rivven.bootstrap.v1.Joined.configuration:type_name -> rivven.bootstrap.v1.Configuration
-	0, // 5: rivven.bootstrap.v1.Promote.candidate:type_name -> rivven.bootstrap.v1.Candidate
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	5, // [5:5] is the sub-list for method output_type
+	5, // [5:5] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_node_bootstrap_bootstrap_proto_init() }
@@ -585,7 +487,7 @@ func file_node_bootstrap_bootstrap_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_node_bootstrap_bootstrap_proto_rawDesc), len(file_node_bootstrap_bootstrap_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -109,7 +109,7 @@ func TestCrashAroundTheWrite(t *testing.T) {
 	}
 }
 
-// A voter that comes back with a wiped disk is another replica: it joins, and takes the place of the old one.
+// A voter that comes back with a wiped disk is another replica: it joins as a learner, beside the old one.
 func TestWipedVoterRejoinsAsANewReplica(t *testing.T) {
 	w := newWorld(t, 3)
 	for _, n := range w.nodes {
@@ -123,11 +123,11 @@ func TestWipedVoterRejoinsAsANewReplica(t *testing.T) {
 	w.nodes[1].wipe()
 	w.nodes[1].start()
 	replica := actors.ReplicaID(w.nodes[1].store.id.DirectoryID)
-	w.runUntil("promoted", time.Minute, func() bool { return hasReplica(w.meta.GetVoters(), replica) })
+	w.runUntil("joined", time.Minute, func() bool { return w.allReady() && hasReplica(w.meta.GetLearners(), replica) })
 	if w.oneCluster() != id {
 		t.Fatal("a second cluster")
 	}
-	if hasReplica(w.meta.GetVoters(), old) || len(w.meta.GetVoters()) != 3 || len(w.meta.GetLearners()) != 0 {
+	if !hasReplica(w.meta.GetVoters(), old) || len(w.meta.GetVoters()) != 3 || len(w.meta.GetLearners()) != 1 {
 		t.Fatalf("voters %v, learners %v", w.meta.GetVoters(), w.meta.GetLearners())
 	}
 	if len(w.nodes[1].store.groups) != 0 {
@@ -152,7 +152,7 @@ func TestSecondDiskOfALivingNodeIsRefused(t *testing.T) {
 	}
 }
 
-func TestBlankNodesBesideAClusterJoinItAndAreVotersUpToTheTarget(t *testing.T) {
+func TestBlankNodesBesideAClusterJoinItAsLearners(t *testing.T) {
 	w := newWorld(t, 5)
 	w.nodes[0].peers = nil
 	w.nodes[0].start()
@@ -162,9 +162,8 @@ func TestBlankNodesBesideAClusterJoinItAndAreVotersUpToTheTarget(t *testing.T) {
 	}
 	w.runUntil("all ready", time.Minute, w.allReady)
 	w.oneCluster()
-	w.runUntil("three voters", time.Minute, func() bool { return len(w.meta.GetVoters()) == 3 })
 	w.runFor(3 * time.Minute)
-	if v, l := len(w.meta.GetVoters()), len(w.meta.GetLearners()); v != 3 || l != 2 {
+	if v, l := len(w.meta.GetVoters()), len(w.meta.GetLearners()); v != 1 || l != 4 {
 		t.Fatalf("%d voters, %d learners", v, l)
 	}
 }
@@ -241,8 +240,8 @@ func TestConfigurationChecks(t *testing.T) {
 }
 
 func TestPropsNamesAllFaults(t *testing.T) {
-	_, err := Props(Config{TargetVoters: 99})
-	for _, want := range []string{"Store", "address", "99"} {
+	_, err := Props(Config{Peers: make([]string, maxPeers+1)})
+	for _, want := range []string{"Store", "address", "peer addresses"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is missing in %v", want, err)
 		}

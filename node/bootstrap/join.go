@@ -13,9 +13,6 @@ import (
 // joinTimeout leaves a member the time for a membership change.
 const joinTimeout = 10 * time.Second
 
-// quietFor is how long a learner that is not needed as a voter waits before it asks again.
-const quietFor = time.Minute
-
 // join asks a member to add this replica; one question at a time.
 func (b *bootstrap) join(ctx actor.Context, peer *actors.PeerInfo) {
 	if b.joining {
@@ -52,49 +49,6 @@ func (b *bootstrap) onJoined(ctx actor.Context, peer *actors.PeerInfo, m *Joined
 	b.write(m.GetClusterId(), configuration, nil)
 	b.log.Info("joined a cluster", zap.String("cluster_id", m.GetClusterId()), zap.Stringer("through", peer))
 	b.becomeMember(ctx, configuration)
-}
-
-// seekPromotion asks the leader to make a learner that has caught up a voter.
-func (b *bootstrap) seekPromotion(ctx actor.Context) {
-	if actors.EnvOf(ctx).Boot() < b.quietUntil {
-		return
-	}
-	actors.Ask(ctx, b.cfg.Meta, &consensus.GetStatus{}, askTimeout, func(res any, err error) {
-		status, err := consensus.Reply[*consensus.Status](res, err)
-		if err != nil || b.voter {
-			return
-		}
-		own := actors.ReplicaID(b.id.DirectoryID)
-		leader := status.GetLeader()
-		switch {
-		case hasReplica(status.GetVoters(), own):
-			b.voter = true
-		case leader == nil || !hasReplica(status.GetLearners(), own) || status.GetApplied() < status.GetCommit():
-		default:
-			b.promote(ctx, leader)
-		}
-	})
-}
-
-func (b *bootstrap) promote(ctx actor.Context, leader *consensus.Peer) {
-	if b.joining {
-		return
-	}
-	b.joining = true
-	ask := &Promote{Candidate: b.view.self}
-	actors.AskClass(actors.Control, ctx, bootstrapOf(leader.GetAddress()), ask, joinTimeout, func(res any, _ error) {
-		b.joining = false
-		switch m := res.(type) {
-		case *Promoted:
-			b.log.Info("promotion answered", zap.Bool("voter", m.GetVoter()))
-			if !m.GetVoter() {
-				b.quietUntil = actors.EnvOf(ctx).Boot() + quietFor
-			}
-		case *Refused:
-			b.log.Info("promotion refused", zap.String("reason", m.GetMessage()))
-			b.voter = b.voter || !m.GetTemporary()
-		}
-	})
 }
 
 func hasReplica(peers []*consensus.Peer, replica uint64) bool {

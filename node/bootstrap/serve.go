@@ -20,10 +20,6 @@ func (b *bootstrap) serve(ctx actor.Context, in *actors.Inbound) {
 		if b.isMember(ctx) && b.isSender(ctx, in.Peer, m.GetCandidate()) {
 			b.serveJoin(ctx, m.GetCandidate())
 		}
-	case *Promote:
-		if b.isMember(ctx) && b.isSender(ctx, in.Peer, m.GetCandidate()) {
-			b.servePromote(ctx, m.GetCandidate())
-		}
 	}
 }
 
@@ -70,29 +66,6 @@ func (b *bootstrap) serveJoin(ctx actor.Context, c *Candidate) {
 			b.change(ctx, []*consensus.Change{{Kind: consensus.ChangeKind_CHANGE_KIND_ADD_LEARNER, Peer: c.peer()}},
 				&Joined{ClusterId: b.id.ClusterID, Configuration: b.configuration})
 		})
-	})
-}
-
-// servePromote makes a learner a voter in the place of its predecessors, or as one more up to the target.
-func (b *bootstrap) servePromote(ctx actor.Context, c *Candidate) {
-	b.withStatus(ctx, func(status *consensus.Status) {
-		own := c.peer()
-		old := predecessors(slices.Concat(status.GetVoters(), status.GetLearners()), c)
-		replaces := predecessors(status.GetVoters(), c)
-		switch {
-		case hasReplica(status.GetVoters(), own.GetReplica()):
-			ctx.Respond(&Promoted{Voter: true})
-		case !hasReplica(status.GetLearners(), own.GetReplica()):
-			ctx.Respond(&Refused{Message: fmt.Sprintf("replica %d is no learner of the metadata group", own.GetReplica()), Temporary: true})
-		case len(replaces) == 0 && len(status.GetVoters()) >= b.cfg.TargetVoters:
-			ctx.Respond(&Promoted{Voter: false})
-		default:
-			changes := []*consensus.Change{{Kind: consensus.ChangeKind_CHANGE_KIND_PROMOTE, Peer: own}}
-			for _, p := range old {
-				changes = append(changes, &consensus.Change{Kind: consensus.ChangeKind_CHANGE_KIND_REMOVE, Peer: p})
-			}
-			b.unlessAlive(ctx, old, func() { b.change(ctx, changes, &Promoted{Voter: true}) })
-		}
 	})
 }
 
