@@ -86,6 +86,7 @@ func TestVerdictComesWhereNobodyAnswers(t *testing.T) {
 	s.gossip(3, accusation(2, Suspect, 1, 0, 3))
 	sp := s.byID[2].suspicion
 	for s.byID[2].suspicion == sp && !sp.appealed {
+		s.gossip(4) // a member is heard, so that this one is not isolated
 		s.pass(s.cfg.ProbeTimeout / 10)
 	}
 	s.is(2, Suspect)

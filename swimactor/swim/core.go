@@ -121,6 +121,9 @@ func (c *Core) Tick(now time.Duration) Output {
 		c.awareness.add(1)
 		c.lastHeard += late
 		c.timers.postpone(late)
+		for _, m := range c.suspects {
+			m.suspicion.start += late // a confirmation computes the verdict's time anew
+		}
 	}
 	for t := c.timers.pop(now); t != nil; t = c.timers.pop(now) {
 		t.fire(now)

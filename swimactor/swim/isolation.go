@@ -9,6 +9,7 @@ func (c *Core) heard(now time.Duration) {
 	if c.isolated {
 		c.isolated = false
 		c.withdrawAccusations(now)
+		c.restartSuspicions(now)
 		c.emit(Event{Kind: Reconnected, Member: c.me.view()})
 	}
 }
@@ -23,10 +24,22 @@ func (c *Core) withdrawAccusations(now time.Duration) {
 	}
 }
 
+// restartSuspicions gives everybody who is still suspected the whole time again:
+// what would have refuted it could not be heard.
+func (c *Core) restartSuspicions(now time.Duration) {
+	for _, m := range c.suspects {
+		s := m.suspicion
+		s.start, s.checked, s.appealed = now, false, false
+		c.timers.cancel(s.timer)
+		s.timer = c.timers.add(now+s.timeout(), true, func(at time.Duration) { c.condemn(at, m) })
+	}
+}
+
 // checkIsolation asks whether the silence of others is rather this node's
 // deafness: nobody was heard for IsolationPeriods though somebody was asked. An
-// isolated node goes on probing and judging for itself, but spreads no
-// accusation, because it may still be heard by those that it can't hear.
+// isolated node goes on probing and judging for itself, though confirmations
+// hasten no verdict; it spreads no accusation, because it may still be heard by
+// those that it can't hear.
 func (c *Core) checkIsolation(now time.Duration) {
 	quiet := now - c.lastHeard
 	if c.isolated || c.missed == 0 || quiet < time.Duration(c.cfg.IsolationPeriods)*c.cfg.ProtocolPeriod {

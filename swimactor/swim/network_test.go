@@ -23,7 +23,8 @@ type network struct {
 	loseStreams bool    // pings on streams are lost altogether
 	cut         func(from, to uint64) bool
 	noUDP       func(from, to uint64) bool
-	hash        uint64 // of everything that happened
+	hold        func(id uint64, do func()) bool // what a node sends or receives is held
+	hash        uint64                          // of everything that happened
 	packets     int
 	streams     int
 	checked     bool // check invariants after every input
@@ -261,12 +262,22 @@ func (n *network) carry(from *node, s Send) {
 		delay *= 2
 	}
 	me := from.core.Self().Record.Peer()
-	n.at(delay, func() {
+	deliver := func() {
 		if n.cut != nil && n.cut(from.id, to.id) {
 			return
 		}
 		to.handle(func() { to.apply(to.core.Receive(n.now, me, s.Message)) })
-	})
+	}
+	leave := func() {
+		n.at(delay, func() {
+			if n.hold == nil || !n.hold(to.id, deliver) {
+				deliver()
+			}
+		})
+	}
+	if n.hold == nil || !n.hold(from.id, leave) {
+		leave()
+	}
 }
 
 func (n *network) lookup(addr string) *node {

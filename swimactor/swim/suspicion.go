@@ -156,6 +156,11 @@ func (c *Core) condemn(now time.Duration, m *member) {
 		return
 	}
 	c.checkIsolation(now)
+	if s := m.suspicion; c.isolated && s.wanted > 0 && now < s.start+s.max {
+		c.timers.cancel(s.timer)
+		s.timer = c.timers.add(s.start+s.max, true, func(at time.Duration) { c.condemn(at, m) })
+		return
+	}
 	accusers := m.suspicion.accusers
 	c.setState(now, m, Dead, Failed)
 	m.accusers = accusers
