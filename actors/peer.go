@@ -34,6 +34,18 @@ func (p *PeerInfo) String() string {
 // Local message.
 type Resolve struct{ Address string }
 
+// Lookup asks the actor "remote" what addresses a host:port stands for: a name may have several, as that of a
+// Kubernetes headless service has, and each may be another node. The answer is a *LookedUp, always. Local message.
+type Lookup struct{ Address string }
+
+// LookedUp answers Lookup with at most 64 addresses, sorted, each fit for Resolve; the one asked for where it is a literal or
+// the name has a single one. Without Err there is at least one.
+type LookedUp struct {
+	Address   string
+	Addresses []string
+	Err       error
+}
+
 // Resolved answers Resolve. Exactly one of Peer and Err is set.
 type Resolved struct {
 	Address string

@@ -27,6 +27,11 @@ type (
 		dial uint64
 		err  error
 	}
+	found struct {
+		find      uint64
+		addresses []string
+		err       error
+	}
 	greeted struct {
 		conn  Conn
 		frame []byte
@@ -89,9 +94,12 @@ func (e *events) post(msg any)                      { e.core.system.Root.Send(e.
 func (e *events) Accepted(c Conn)                   { e.post(&accepted{c}) }
 func (e *events) Dialed(dial uint64, c Conn)        { e.post(&dialed{dial, c}) }
 func (e *events) DialFailed(dial uint64, err error) { e.post(&dialFailed{dial, err}) }
-func (e *events) Greeting(c Conn, frame []byte)     { e.post(&greeted{c, frame}) }
-func (e *events) Drained(c Conn)                    { e.post(&drained{c}) }
-func (e *events) Closed(c Conn, err error)          { e.post(&closed{c, err}) }
+func (e *events) Found(find uint64, addresses []string, err error) {
+	e.post(&found{find, addresses, err})
+}
+func (e *events) Greeting(c Conn, frame []byte) { e.post(&greeted{c, frame}) }
+func (e *events) Drained(c Conn)                { e.post(&drained{c}) }
+func (e *events) Closed(c Conn, err error)      { e.post(&closed{c, err}) }
 
 func (e *events) Refused(remote string, err error) {
 	host, _, splitErr := net.SplitHostPort(remote)

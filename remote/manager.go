@@ -27,6 +27,9 @@ type manager struct {
 	halfOpen []uint64 // accepted connections without a Hello, the oldest first
 	accepted int
 
+	finds map[uint64]*find
+	found uint64 // the number of the last
+
 	connected   map[*peer]*actors.PeerInfo
 	subscribers []*actor.PID
 	draining    *draining
@@ -52,6 +55,7 @@ func managerProps(c *core) *actor.Props {
 		return &manager{
 			core: c, sessions: make(map[*peer]*actor.PID), dials: make(map[uint64]*peer),
 			conns: make(map[uint64]*managedConn), connected: make(map[*peer]*actors.PeerInfo),
+			finds: make(map[uint64]*find),
 		}
 	}, actors.Named(actors.NameRemote), actor.WithSupervisor(actors.Supervise(actors.Supervision{})))
 }
@@ -120,6 +124,10 @@ func (m *manager) onRequest(ctx actor.Context, message any) {
 	switch msg := message.(type) {
 	case *actors.Resolve:
 		m.onResolve(ctx, msg)
+	case *actors.Lookup:
+		m.onLookup(ctx, msg)
+	case *found:
+		m.onFound(ctx, msg)
 	case *actors.SubscribePeers:
 		m.onSubscribe(ctx)
 	case *actors.PeerVerdict:

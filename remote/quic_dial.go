@@ -71,6 +71,30 @@ func (t *quicTransport) dialSocket(socket *quicSocket) (*quicSocket, func(), err
 	return fresh, fresh.close, nil
 }
 
+// Find implements Finder.
+func (t *quicTransport) Find(find uint64, address string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return
+	}
+	t.work.Go(func() {
+		ctx, cancel := context.WithTimeout(t.ctx, dialDeadline)
+		defer cancel()
+		host, port, err := net.SplitHostPort(address)
+		if err != nil {
+			t.handler.Found(find, nil, err)
+			return
+		}
+		addrs, err := t.lookup(ctx, host)
+		addresses := make([]string, 0, len(addrs))
+		for _, a := range addrs {
+			addresses = append(addresses, net.JoinHostPort(a.String(), port))
+		}
+		t.handler.Found(find, addresses, err)
+	})
+}
+
 func (t *quicTransport) connect(ctx context.Context, socket *quicSocket, kind Kind, address string, expect uint64) (*quic.Conn, error) {
 	host, portText, err := net.SplitHostPort(address)
 	if err != nil {

@@ -81,6 +81,12 @@ type FreshDialer interface {
 // Endpoints are the bound addresses, host:port. Gossip equals Main where the endpoint is shared.
 type Endpoints struct{ Main, Gossip string }
 
+// Finder is a Transport that can tell what addresses a name stands for. Without it a name stands for one.
+type Finder interface {
+	// Find looks host:port up in the background and ends with exactly one Found of the same number.
+	Find(find uint64, address string)
+}
+
 // Handler is the session core as a transport sees it. Calls for one connection come one after the other; the first
 // is Accepted or Dialed, the last is Closed, after every Inbox of the connection has returned for the last time.
 // No call blocks.
@@ -88,6 +94,8 @@ type Handler interface {
 	Accepted(c Conn)
 	Dialed(dial uint64, c Conn)
 	DialFailed(dial uint64, err error)
+	// Found ends a Find: all addresses, host:port, or an error.
+	Found(find uint64, addresses []string, err error)
 	// Refused says that a connection did not survive its handshake here, before it was Accepted.
 	Refused(remote string, err error)
 	// Greeting is one frame of the connection's first stream; the slice is the handler's to keep.

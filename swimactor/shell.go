@@ -219,7 +219,16 @@ func (a *shell) perform(ctx actor.Context, now time.Duration, out swim.Output) {
 	a.arm(ctx, now)
 }
 
-// resolve asks the remote who lives at a seed's address.
+// seedLookup is a seed's name on the way to those who live behind it.
+type seedLookup struct {
+	name    string
+	id      uint64 // who alone is meant; 0 for anybody
+	several bool   // it has several addresses
+	open    int    // addresses that have not answered
+	peers   []swim.Peer
+}
+
+// resolve asks the remote what addresses a seed has, and who lives at each.
 func (a *shell) resolve(ctx actor.Context, name string) {
 	if _, asked := a.resolving[name]; asked {
 		return
@@ -229,24 +238,58 @@ func (a *shell) resolve(ctx actor.Context, name string) {
 		return
 	}
 	a.resolving[name] = struct{}{}
+	l := &seedLookup{name: name, id: id}
 	remote := ctx.ActorSystem().NewLocalPID(actors.NameRemote)
-	actors.Ask(ctx, remote, &actors.Resolve{Address: address}, resolveTimeout, func(res any, err error) {
-		delete(a.resolving, name)
-		var peers []swim.Peer
-		switch answer, _ := res.(*actors.Resolved); {
-		case err != nil || answer == nil || answer.Peer == nil:
-			if answer != nil {
-				err = answer.Err
-			}
-			a.log.Debug("seed not reached; it is tried again", zap.String("seed", name), zap.Error(err))
-		case id != 0 && answer.Peer.NodeID != id:
-			a.log.Warn("another node lives at a seed's address; correct known_peers", zap.String("seed", name), zap.Uint64("found", answer.Peer.NodeID))
-		default:
-			peers = []swim.Peer{{ID: answer.Peer.NodeID, Address: answer.Peer.Address}}
+	actors.Ask(ctx, remote, &actors.Lookup{Address: address}, resolveTimeout, func(res any, err error) {
+		answer, _ := res.(*actors.LookedUp)
+		if err == nil && answer != nil {
+			err = answer.Err
 		}
-		now := a.env.Boot()
-		a.perform(ctx, now, a.core.Resolved(now, name, peers))
+		if err != nil || answer == nil || len(answer.Addresses) == 0 {
+			a.log.Debug("seed not found; it is tried again", zap.String("seed", name), zap.Error(err))
+			a.resolved(ctx, l)
+			return
+		}
+		l.open, l.several = len(answer.Addresses), len(answer.Addresses) > 1
+		for _, at := range answer.Addresses {
+			actors.Ask(ctx, remote, &actors.Resolve{Address: at}, resolveTimeout, func(res any, err error) {
+				l.open--
+				a.onSeedAnswer(ctx, l, at, res, err)
+				if l.open == 0 {
+					a.resolved(ctx, l)
+				}
+			})
+		}
 	})
+}
+
+// onSeedAnswer contacts who lives at one of several addresses of a seed at once: others may take long to be given up.
+func (a *shell) onSeedAnswer(ctx actor.Context, l *seedLookup, address string, res any, err error) {
+	switch answer, _ := res.(*actors.Resolved); {
+	case err != nil || answer == nil || answer.Peer == nil:
+		if answer != nil {
+			err = answer.Err
+		}
+		a.log.Debug("seed not reached; it is tried again", zap.String("seed", l.name), zap.String("address", address), zap.Error(err))
+	case l.id != 0 && answer.Peer.NodeID != l.id && l.several:
+	case l.id != 0 && answer.Peer.NodeID != l.id:
+		a.log.Warn("another node lives at a seed's address; correct known_peers", zap.String("seed", l.name),
+			zap.String("address", address), zap.Uint64("found", answer.Peer.NodeID))
+	default:
+		peer := swim.Peer{ID: answer.Peer.NodeID, Address: answer.Peer.Address}
+		l.peers = append(l.peers, peer)
+		if l.open > 0 {
+			now := a.env.Boot()
+			a.perform(ctx, now, a.core.Resolved(now, l.name, []swim.Peer{peer}))
+		}
+	}
+}
+
+// resolved ends the look-up of a seed.
+func (a *shell) resolved(ctx actor.Context, l *seedLookup) {
+	delete(a.resolving, l.name)
+	now := a.env.Boot()
+	a.perform(ctx, now, a.core.Resolved(now, l.name, l.peers))
 }
 
 func (a *shell) updateTags(ctx actor.Context, msg *membership.UpdateTags) {

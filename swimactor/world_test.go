@@ -28,6 +28,7 @@ type world struct {
 	sent   map[actors.Class]int
 	bytes  int // the largest datagram
 	trace  uint64
+	names  map[string][]string // what names stand for
 }
 
 type worldNode struct {
@@ -168,6 +169,14 @@ func (n *worldNode) peer() *actors.PeerInfo {
 
 // remote answers as the remote does.
 func (n *worldNode) remote(ctx actor.Context) {
+	if msg, ok := ctx.Message().(*actors.Lookup); ok {
+		answer := &actors.LookedUp{Address: msg.Address, Addresses: []string{msg.Address}}
+		if several := n.w.names[msg.Address]; several != nil {
+			answer.Addresses = several
+		}
+		asker := ctx.Sender()
+		n.w.after(0, func() { n.system.Root.Send(asker, answer) })
+	}
 	if msg, ok := ctx.Message().(*actors.Resolve); ok {
 		answer := &actors.Resolved{Address: msg.Address}
 		if there, ok := n.w.nodes[msg.Address]; ok && !there.down && (n.w.cut == nil || !n.w.cut(n, there)) {

@@ -45,6 +45,7 @@ func (e *endpoint) take(c remote.Conn) {
 	c.Receive(func(class actors.Class) remote.Inbox { return &inlet{e, class} })
 }
 
+func (e *endpoint) Found(uint64, []string, error)        {}
 func (e *endpoint) DialFailed(_ uint64, err error)       { e.note("failed: %v", err) }
 func (e *endpoint) Refused(remote string, err error)     { e.note("refused %s: %v", remote, err) }
 func (e *endpoint) Greeting(_ remote.Conn, frame []byte) { e.note("greeting %s", frame) }

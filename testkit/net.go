@@ -34,6 +34,8 @@ type Net struct {
 	links  map[[2]int]*link
 	conns  map[uint64]*conn // one end of each, by id
 	ids    uint64
+	names  map[string][]int // what names stand for, by host:port
+	mute   map[int]bool     // nodes that no datagram leaves or reaches
 	faults map[string]int
 }
 
@@ -72,6 +74,24 @@ func (n *Net) Model() NetModel { return n.model }
 
 // SetModel changes latency and probabilities from now on.
 func (n *Net) SetModel(m NetModel) { n.model = m }
+
+// Name lets a host:port stand for nodes, as a name in DNS does; for none it is unknown again. The port is that of every
+// node, 9093 or 7946.
+func (n *Net) Name(hostport string, nodes ...int) {
+	if n.names == nil {
+		n.names = make(map[string][]int)
+	}
+	n.names[hostport] = nodes
+}
+
+// BlockDatagrams lets no datagram from or to a node pass, as a firewall does that knows UDP flows by their length; streams pass.
+func (n *Net) BlockDatagrams(i int, blocked bool) {
+	if n.mute == nil {
+		n.mute = make(map[int]bool)
+	}
+	n.mute[i] = blocked
+	n.count("datagrams blocked")
+}
 
 // Cut stops what from sends to to. Streams stall and end after their idle time, datagrams vanish.
 func (n *Net) Cut(from, to int) {
@@ -165,6 +185,7 @@ func (n *Net) Hold(from, to int) (release func()) {
 
 // MendAll ends every cut and releases everything that is held.
 func (n *Net) MendAll() {
+	clear(n.mute)
 	for _, a := range n.world.nodes {
 		for _, b := range n.world.nodes {
 			l := n.link(a.id, b.id)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/hupe1980/rivven-cluster/actors"
@@ -47,9 +49,43 @@ func (t *transport) alive(f func()) {
 	})
 }
 
+// Find implements remote.Finder.
+func (t *transport) Find(find uint64, address string) {
+	w := t.node.world
+	w.after(time.Millisecond, func() {
+		t.alive(func() {
+			addresses, err := t.net().addresses(address)
+			t.handler.Found(find, addresses, err)
+		})
+	})
+}
+
+// addresses are those of the nodes that a name stands for.
+func (n *Net) addresses(address string) ([]string, error) {
+	if n.world.nodeAt(address) != nil {
+		return []string{address}, nil
+	}
+	_, port, _ := strings.Cut(address, ":")
+	var out []string
+	for _, id := range n.names[address] {
+		out = append(out, "n"+strconv.Itoa(id)+":"+port)
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("no such host: %s", address)
+	}
+	return out, nil
+}
+
 func (t *transport) Dial(dial uint64, kind remote.Kind, address string, expect uint64) {
 	w, from := t.node.world, t.node
 	to := w.nodeAt(address)
+	if found, _ := t.net().addresses(address); to == nil {
+		for _, a := range found { // each in turn, as QUIC does
+			if to = w.nodeAt(a); to.up && t.net().connected(from.id, to.id) {
+				break
+			}
+		}
+	}
 	fail := func(after time.Duration, err error) {
 		w.after(after, func() { t.alive(func() { t.handler.DialFailed(dial, err) }) })
 	}
@@ -406,7 +442,7 @@ func (c *conn) datagram(b []byte) {
 	if from != to {
 		m := n.model
 		switch {
-		case l.cut, m.Loss > 0 && l.rand.Float64() < m.Loss, m.Corrupt > 0 && l.rand.Float64() < m.Corrupt:
+		case l.cut, n.mute[from.id], n.mute[to.id], m.Loss > 0 && l.rand.Float64() < m.Loss, m.Corrupt > 0 && l.rand.Float64() < m.Corrupt:
 			n.count("datagram lost")
 			return
 		case m.Dup > 0 && l.rand.Float64() < m.Dup:
