@@ -99,8 +99,7 @@ func (w *World) inject(f Fault) {
 	case "cut":
 		if f.Other != f.Node {
 			w.event(Event{Kind: "cut", Node: f.Node, Detail: fmt.Sprint(f.Other)})
-			w.net.Cut(f.Node, f.Other)
-			w.after(f.During, func() { w.net.Mend(f.Node, f.Other) })
+			w.after(f.During, w.net.sever(f.Node, f.Other))
 		}
 	case "flap":
 		if f.Other != f.Node {
@@ -157,15 +156,12 @@ func (w *World) partition(f Fault) {
 		}
 	}
 	w.event(Event{Kind: "partition", Node: f.Node, Detail: fmt.Sprint(left, right)})
-	w.net.Partition(left, right)
-	w.after(f.During, func() {
-		for _, a := range left {
-			for _, b := range right {
-				w.net.Mend(a, b)
-				w.net.Mend(b, a)
-			}
+	for _, a := range left {
+		for _, b := range right {
+			w.after(f.During, w.net.sever(a, b))
+			w.after(f.During, w.net.sever(b, a))
 		}
-	})
+	}
 }
 
 // Heal stops all faults: links mend, disks work, the paused go on, and everyone is up; with core given, only those nodes are revived.

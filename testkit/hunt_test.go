@@ -59,15 +59,19 @@ func lanesHunt() testkit.Scenario {
 		Chaos: testkit.Plan{Cut: time.Second, Flap: 10 * time.Second, Pause: 5 * time.Second, Crash: 8 * time.Second},
 		Setup: func(w *testkit.World) {
 			w.Traffic(200)
-			// Longer than a connection without a sign of life lasts, and shorter than a member takes to be given up.
-			w.At(5*time.Second, func() { w.Net().Cut(1, 2) })
-			w.At(17*time.Second, func() { w.Net().Mend(1, 2) })
+			// Longer than a connection without a sign of life lasts, and shorter than the next attempt and a member take to be given up.
+			for i := range 3 {
+				at := time.Duration(2+12*i) * time.Second
+				from, to := 1+i, 1+(i+1)%3
+				w.At(at, func() { w.Net().Cut(from, to) })
+				w.At(at+10050*time.Millisecond, func() { w.Net().Mend(from, to) })
+			}
 			afterwards(w)
 		},
 	}
 }
 
-// membersHunt cuts members off for less time than it takes to be declared dead, and lets one of them stay away for good.
+// membersHunt cuts members off for less time than it takes to be declared dead, and lets one of them stay away for longer.
 func membersHunt() testkit.Scenario {
 	return testkit.Scenario{
 		Nodes: 5, For: 100 * time.Second, Net: lossy,
@@ -82,6 +86,11 @@ func membersHunt() testkit.Scenario {
 			gone := w.Node(1 + r.IntN(5))
 			w.At(20*time.Second, func() { gone.Crash(testkit.LoseUnsynced) })
 			w.At(65*time.Second, func() { gone.Restart() })
+			// Who slept while a member died wakes up with old words about it.
+			asleep := w.Node(1 + gone.ID()%5)
+			w.At(76*time.Second, func() { asleep.Pause(12 * time.Second) })
+			w.At(76200*time.Millisecond, func() { gone.Crash(testkit.LoseUnsynced) })
+			w.At(96*time.Second, func() { gone.Restart() })
 			afterwards(w)
 		},
 	}

@@ -41,13 +41,13 @@ type Net struct {
 
 // link is one direction between two nodes.
 type link struct {
-	rand     *rand.Rand
-	cut      bool
-	cutSince time.Duration
-	cuts     int // tells one cut from the next
-	held     int
-	heals    int      // tells a hold from before a heal
-	stalled  []func() // stream frames that wait for the link, in order
+	rand    *rand.Rand
+	cut     bool
+	owner   int // who cut last: nobody else mends by the clock
+	cuts    int // tells one cut from the next
+	held    int
+	heals   int      // tells a hold from before a heal
+	stalled []func() // stream frames that wait for the link, in order
 }
 
 func newNet(w *World, model NetModel) *Net {
@@ -96,10 +96,11 @@ func (n *Net) BlockDatagrams(i int, blocked bool) {
 // Cut stops what from sends to to. Streams stall and end after their idle time, datagrams vanish.
 func (n *Net) Cut(from, to int) {
 	l := n.link(from, to)
+	l.owner++
 	if l.cut || from == to {
 		return
 	}
-	l.cut, l.cutSince = true, n.world.now
+	l.cut = true
 	l.cuts++
 	n.count("cut")
 	cuts := l.cuts
@@ -108,6 +109,21 @@ func (n *Net) Cut(from, to int) {
 			n.endConns(from, to)
 		}
 	})
+}
+
+// sever is a cut that ends by itself: mend leaves alone what somebody else cut before or has cut since.
+func (n *Net) sever(from, to int) (mend func()) {
+	l := n.link(from, to)
+	if l.cut {
+		return func() {}
+	}
+	n.Cut(from, to)
+	owner := l.owner
+	return func() {
+		if l.owner == owner {
+			n.Mend(from, to)
+		}
+	}
 }
 
 // Mend ends a cut.
@@ -149,17 +165,17 @@ func (n *Net) Isolate(i int) {
 // Flap cuts and mends the link between two nodes, both ways, until the time is over.
 func (n *Net) Flap(a, b int, period, during time.Duration) {
 	until := n.world.now + during
+	there, back := func() {}, func() {}
 	var turn func(down bool)
 	turn = func(down bool) {
 		if n.world.now >= until {
 			down = false
 		}
 		if down {
-			n.Cut(a, b)
-			n.Cut(b, a)
+			there, back = n.sever(a, b), n.sever(b, a)
 		} else {
-			n.Mend(a, b)
-			n.Mend(b, a)
+			there()
+			back()
 		}
 		if n.world.now < until {
 			n.world.after(period/2, func() { turn(!down) })

@@ -188,7 +188,7 @@ func (p *post) fail(format string, args ...any) {
 
 // watchLater makes actors on other nodes, watches them, and ends them.
 func (p *post) watchLater() {
-	const every = 2.0
+	const every = 0.7
 	p.later(every, func() {
 		w := p.traffic.world
 		if w.faultsOver {
@@ -215,7 +215,7 @@ func (p *post) watch(on *Node) {
 	target := on.PID(x.id)
 	process, _ := p.node.system.ProcessRegistry.Get(target)
 	process.SendSystemMessage(target, &actor.Watch{Watcher: actor.NewPID(p.node.address(), trafficName)})
-	t.world.after(t.pause(3), x.end)
+	t.world.after(t.pause(10), x.end) // longer than many a connection
 }
 
 // end stops the actor that is watched, where its node still lives.
