@@ -21,6 +21,7 @@
 //     dead letters, and a request that it belonged to fails at once.
 //   - Who sends is what the peer's certificate says, spiffe://<cluster>/node/<id>. Reserved names take only the
 //     message types that [WithReserved] lists, wrapped in actors.Inbound; guardians take nothing.
+//   - [GetStatus] to the actor "remote", or [Remote.Status], tells how each peer is and what became of its messages.
 //   - Everything that comes in is bounded and checked; a violation closes the connection with a [Code].
 //
 // The session core reads no clock, starts no goroutine and uses no channel; it runs over a [Transport], of which QUIC
