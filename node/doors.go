@@ -38,7 +38,7 @@ func (r *root) openDoors(actor.Context) error {
 	}
 	server, err := admin.New(admin.Config{
 		System: n.system.ActorSystem,
-		PIDs:   admin.PIDs{Meta: n.Group(), Swim: n.Swim(), Ring: n.Ring()},
+		PIDs:   admin.PIDs{Meta: n.Group(), Swim: n.Swim(), Ring: n.Ring(), Remote: r.pid(actors.NameRemote)},
 		Self: admin.Self{
 			ID: n.cfg.ID, Name: n.cfg.NodeName, ClusterName: n.cfg.Name, Address: n.Address(), GossipAddress: n.GossipAddress(), ClusterID: n.ClusterID,
 		},

@@ -1,9 +1,12 @@
 package node_test
 
 import (
+	"fmt"
 	"testing"
+	"time"
 
 	"github.com/hupe1980/rivven-cluster/node"
+	"github.com/hupe1980/rivven-cluster/node/client"
 	"github.com/hupe1980/rivven-cluster/remote"
 )
 
@@ -37,4 +40,43 @@ func TestRemoteFollowsTheConfiguration(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+// The admin API shows how a node's connections are, and who is gone.
+func TestPeersOverTheAdminAPI(t *testing.T) {
+	f := newFleet(t, 3)
+	for i := range 3 {
+		f.start(i)
+	}
+	f.ready(f.nodes...)
+	c, err := client.New(client.Config{Addresses: []string{f.nodes[0].AdminAddress()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	states := func(want map[uint64]client.PeerState) func() error {
+		return func() error {
+			peers, err := c.Peers(t.Context())
+			if err != nil {
+				return err
+			}
+			for _, p := range peers.Peers {
+				if state, ok := want[p.ID]; ok && (p.State == client.PeerConnected) != (state == client.PeerConnected) {
+					return fmt.Errorf("node %d is %s: %s", p.ID, p.State, p.LastError)
+				}
+				control := p.Classes["control"]
+				if p.State == client.PeerConnected && (control.SentMessages == 0 || control.ReceivedBytes == 0 || p.RTTMicros == 0 || p.PacketsSent == 0) {
+					return fmt.Errorf("nothing was measured of node %d: %+v", p.ID, p)
+				}
+			}
+			if len(peers.Peers) != len(want) || peers.Self != 1 {
+				return fmt.Errorf("node %d has %d peers", peers.Self, len(peers.Peers))
+			}
+			return nil
+		}
+	}
+	until(t, "two connections", 20*time.Second, states(map[uint64]client.PeerState{2: client.PeerConnected, 3: client.PeerConnected}))
+	if err := f.nodes[2].Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "one is down", 20*time.Second, states(map[uint64]client.PeerState{2: client.PeerConnected, 3: client.PeerDown}))
 }

@@ -338,7 +338,10 @@ func (m *manager) onResolve(ctx actor.Context, msg *actors.Resolve) {
 
 func (m *manager) resolve(ctx actor.Context, p *peer, question *resolve) {
 	self := m.core.self.Load()
-	if p.self.Load() || p.address == self.Address || p.address == self.GossipAddress {
+	if p.address == self.Address || p.address == self.GossipAddress {
+		p.self.Store(true)
+	}
+	if p.self.Load() {
 		answerResolve(ctx, question, self, nil)
 		return
 	}

@@ -36,9 +36,10 @@ type Config struct {
 
 // PIDs are the actors that answer.
 type PIDs struct {
-	Meta *actor.PID // the Raft group of the metadata; members are asked for theirs under the same id
-	Swim *actor.PID // membership
-	Ring *actor.PID // partition manager
+	Meta   *actor.PID // the Raft group of the metadata; members are asked for theirs under the same id
+	Swim   *actor.PID // membership
+	Ring   *actor.PID // partition manager
+	Remote *actor.PID // connections to the peers
 }
 
 // Self says who the node is.
@@ -73,6 +74,7 @@ func (c *Config) validate() error {
 		what    string
 	}{
 		{c.System == nil, "System"}, {c.PIDs.Meta == nil, "PIDs.Meta"}, {c.PIDs.Swim == nil, "PIDs.Swim"}, {c.PIDs.Ring == nil, "PIDs.Ring"},
+		{c.PIDs.Remote == nil, "PIDs.Remote"},
 		{c.Self.ID == 0, "Self.ID"}, {c.Self.ClusterID == nil, "Self.ClusterID"},
 		{c.Health.Live == nil, "Health.Live"}, {c.Health.Ready == nil, "Health.Ready"}, {c.Gather == nil, "Gather"},
 		{c.Store.Writer == nil, "Store.Writer"}, {c.Store.Reader == nil, "Store.Reader"}, {c.Store.Files == nil, "Store.Files"},

@@ -29,7 +29,7 @@ func Example() {
 	}))
 	server, err := admin.New(admin.Config{
 		System: system.ActorSystem,
-		PIDs:   admin.PIDs{Meta: system.NewLocalPID("raft/meta"), Swim: swim, Ring: system.NewLocalPID("ring")},
+		PIDs:   admin.PIDs{Meta: system.NewLocalPID("raft/meta"), Swim: swim, Ring: system.NewLocalPID("ring"), Remote: system.NewLocalPID("remote")},
 		Self:   admin.Self{ID: 1, Name: "node1", ClusterID: func() string { return "" }},
 		Health: admin.Health{Live: func() error { return nil }, Ready: func() []client.Condition { return nil }},
 		Gather: prometheus.NewRegistry(),

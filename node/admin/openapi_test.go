@@ -203,6 +203,8 @@ var exchanges = []exchange{
 	{operation: "GET /v1/status", fault: muteChanges, want: 504, code: client.CodeTimeout},
 	{operation: "GET /v1/members", want: 200},
 	{operation: "GET /v1/members", fault: mute, want: 503, code: client.CodeUnavailable},
+	{operation: "GET /v1/peers", want: 200},
+	{operation: "GET /v1/peers", fault: mute, want: 503, code: client.CodeUnavailable},
 
 	{operation: "GET /v1/topics", want: 200},
 	{operation: "GET /v1/topics", path: "/v1/topics?limit=-1", want: 400, code: client.CodeInvalid},

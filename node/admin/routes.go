@@ -23,6 +23,7 @@ func (s *Server) routeTable() []route {
 	return append(s.healthTable(), []route{
 		{http.MethodGet, "/v1/status", s.getStatus},
 		{http.MethodGet, "/v1/members", s.getMembers},
+		{http.MethodGet, "/v1/peers", s.getPeers},
 		{http.MethodGet, "/v1/topics", s.listTopics},
 		{http.MethodPost, "/v1/topics", s.createTopic},
 		{http.MethodGet, "/v1/topics/{name}", s.getTopic},

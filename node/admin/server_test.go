@@ -427,3 +427,22 @@ func TestNewNamesEverythingThatIsMissing(t *testing.T) {
 		}
 	}
 }
+
+func TestPeersAreWhatTheRemoteSays(t *testing.T) {
+	w := newWorld(t)
+	peers, err := w.client(t).Peers(t.Context())
+	if err != nil || peers.Self != 1 || peers.Connections != 2 || peers.HalfOpen != 1 || len(peers.Peers) != 2 {
+		t.Fatalf("got %+v, %v", peers, err)
+	}
+	up, down := peers.Peers[0], peers.Peers[1]
+	if up.ID != 2 || up.Name != "node2" || up.Generation != 5 || up.State != client.PeerConnected || up.RTTMicros != 90 || up.PacketsLost != 1 ||
+		up.Reconnects != 1 || up.WatchesOut != 2 || up.WatchesIn != 3 {
+		t.Errorf("connected: %+v", up)
+	}
+	if c := up.Classes["append"]; len(up.Classes) != 5 || c.SentMessages != 4 || c.SentBytes != 400 || c.QueuedBytesMax != 64<<20 || c.Dropped["unreachable"] != 7 {
+		t.Errorf("its classes: %+v", up.Classes)
+	}
+	if down.ID != 0 || down.State != client.PeerDown || down.Failures != 4 || down.LastError != "timeout" {
+		t.Errorf("down: %+v", down)
+	}
+}

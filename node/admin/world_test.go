@@ -24,6 +24,7 @@ import (
 	"github.com/hupe1980/rivven-cluster/node/client"
 	"github.com/hupe1980/rivven-cluster/raftactor"
 	"github.com/hupe1980/rivven-cluster/raftactor/logstore"
+	"github.com/hupe1980/rivven-cluster/remote"
 	"github.com/hupe1980/rivven-cluster/ringactor/metadata"
 )
 
@@ -64,9 +65,12 @@ func newWorld(t *testing.T, change ...func(*admin.Config)) *world {
 	w.setUp(t, newTopic("demo", 2))
 	w.cfg = admin.Config{
 		System: w.system,
-		PIDs:   admin.PIDs{Meta: w.spawn(t, actors.RaftName(actors.GroupMeta)), Swim: w.spawn(t, actors.NameSwim), Ring: w.spawn(t, actors.NameRing)},
-		Store:  storeOf(t, w.spawn(t, actors.NameStore)),
-		Self:   admin.Self{ID: 1, Name: "node1", Address: "node1:9093", GossipAddress: "node1:7946", ClusterID: func() string { return "c1" }},
+		PIDs: admin.PIDs{
+			Meta: w.spawn(t, actors.RaftName(actors.GroupMeta)), Swim: w.spawn(t, actors.NameSwim), Ring: w.spawn(t, actors.NameRing),
+			Remote: w.spawn(t, actors.NameRemote),
+		},
+		Store: storeOf(t, w.spawn(t, actors.NameStore)),
+		Self:  admin.Self{ID: 1, Name: "node1", Address: "node1:9093", GossipAddress: "node1:7946", ClusterID: func() string { return "c1" }},
 		Health: admin.Health{
 			Live:  func() error { w.mu.Lock(); defer w.mu.Unlock(); return w.live },
 			Ready: func() []client.Condition { w.mu.Lock(); defer w.mu.Unlock(); return w.ready },
@@ -173,6 +177,15 @@ func (w *world) answer(message any) any {
 		return &consensus.LeadershipTransferred{Leader: &consensus.Peer{NodeId: max(m.GetToReplica()/10, 1), Replica: m.GetToReplica()}, Term: 8}
 	case *logstore.GetStoreStatus:
 		return &logstore.StoreStatus{Size: logstore.Size{File: 4096, Live: 100}, Batches: 3, Median: time.Millisecond, P99: 2 * time.Millisecond, Worst: 3 * time.Millisecond}
+	case *remote.GetStatus:
+		connected := remote.PeerStatus{
+			Address: "node2:9093", Info: &actors.PeerInfo{NodeID: 2, Name: "node2", Generation: 5}, State: remote.PeerConnected,
+			RTT: 90 * time.Microsecond, PacketsSent: 10, PacketsLost: 1, Reconnects: 1, WatchesOut: 2, WatchesIn: 3,
+		}
+		connected.Classes[actors.Append] = remote.ClassStatus{SentMessages: 4, SentBytes: 400, QueuedBytesMax: 64 << 20, Dropped: map[string]uint64{"unreachable": 7}}
+		return &remote.Status{Accepted: 2, HalfOpen: 1, Peers: []remote.PeerStatus{
+			connected, {Address: "node3:9093", State: remote.PeerDown, Failures: 4, LastError: "timeout"},
+		}}
 	case *membership.GetMembers:
 		return &membership.Members{Self: 1, Members: []*membership.Member{
 			{NodeId: 3, Name: "node3", Address: "node3:9093", GossipAddress: "node3:7946", State: membership.State_STATE_DEAD, Generation: 5},
