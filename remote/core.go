@@ -36,6 +36,7 @@ type core struct {
 	refusals    refusals
 	notSent     limitedLog
 	refusedIn   limitedLog
+	unusable    limitedLog
 	manager     *actor.PID
 
 	dialSequence atomic.Uint64
@@ -117,6 +118,12 @@ func (cfg *Config) identify(c *core) (Identity, Transport, error) {
 		identity = *cfg.identity
 	}
 	return identity, newQUIC(cfg, c, *source, domain), nil
+}
+
+// onCertificateFault says that files of the operator's are not in use, while the last good ones are.
+func (c *core) onCertificateFault(err error) {
+	c.metrics.certificateFaults.Add(1)
+	c.unusable.warn(c, "new certificates not taken: mend the files, nothing needs a restart", zap.Error(err))
 }
 
 // advertise settles this node's addresses once its endpoints are open.

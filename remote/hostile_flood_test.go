@@ -393,6 +393,34 @@ func TestSlowBytes(t *testing.T) {
 	}
 }
 
+// Nor does half a greeting keep the first stream for ever.
+func TestSlowGreeting(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		n, good := l.start(t, "10.0.0.1", 1, 1), l.start(t, "10.0.0.2", 2, 1)
+		echo := spawnEcho(t, n, "echo")
+		conn, end := l.raw(t, n, protocols[KindMain])
+		defer end()
+		s := &siege{testNode: n, t: t}
+		stream, err := conn.OpenStream()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := stream.Write(append(s.hello(func(*Hello) {}), 100, 1, 2)); err != nil {
+			t.Fatal(err)
+		}
+		begin := time.Now()
+		ask(t, good, echo, text("still there?"))
+		<-conn.Context().Done()
+		if code := closeErrorOf(closeReason(context.Cause(conn.Context()))).Code; code != CodeTimeout {
+			t.Errorf("closed with %s", code)
+		}
+		if took := time.Since(begin); took < partialDeadline || took > partialDeadline+2*time.Second {
+			t.Errorf("closed after %s", took)
+		}
+		ask(t, good, echo, text("still there?"))
+	})
+}
+
 // raw is a client of node 9 in the lab; end releases it.
 func (l *lab) raw(t *testing.T, to *testNode, protocol string) (*quic.Conn, func()) {
 	t.Helper()

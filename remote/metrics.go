@@ -19,7 +19,7 @@ type metrics struct {
 	closedHere, closedByPeer                     codeCounters
 	lostConns                                    actors.Counter
 	retries, refusedHandshakes, failedHandshakes actors.Counter
-	droppedDatagrams                             actors.Counter
+	droppedDatagrams, certificateFaults          actors.Counter
 	unknownTypes                                 actors.Counter
 	deliveryPanics                               actors.Counter
 	watchOverflows                               actors.Counter
@@ -57,6 +57,7 @@ func newMetrics(m actors.Metrics) metrics {
 	r.refusedHandshakes = m.Counter("rivven_remote_refused_handshakes_total", "Handshakes beyond the limit.")
 	r.failedHandshakes = m.Counter("rivven_remote_failed_handshakes_total", "Handshakes of who came in that were refused or did not end.")
 	r.droppedDatagrams = m.Counter("rivven_remote_dropped_datagrams_total", "Datagrams from peers beyond the rate that is taken.")
+	r.certificateFaults = m.Counter("rivven_remote_certificate_faults_total", "Handshakes with the last good certificates because the newest can't be used.")
 	r.unknownTypes = m.Counter("rivven_remote_unknown_types_total", "Messages from peers of a type that is unknown here, or unreadable.")
 	r.deliveryPanics = m.Counter("rivven_remote_delivery_panics_total", "Panics while a peer's message was handed to its target.")
 	r.watchOverflows = m.Counter("rivven_remote_watch_overflows_total", "Watches beyond the limit, answered with AddressTerminated.")

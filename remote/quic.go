@@ -59,6 +59,7 @@ type quicTransport struct {
 	resetKey *[32]byte
 	bulkRate int
 	metrics  *metrics
+	onFault  func(error) // of the certificates
 
 	handler    Handler
 	main, data *quicSocket
@@ -82,7 +83,7 @@ type quicSocket struct {
 func newQUIC(cfg *Config, c *core, source TLS, domain string) Transport {
 	t := &quicTransport{
 		host: cfg.Host, port: cfg.Port, gossip: cfg.gossip, dev: cfg.dev, resolver: cfg.resolver, source: source,
-		domain: domain, resetKey: cfg.resetKey, bulkRate: cfg.bulkRate, metrics: &c.metrics,
+		domain: domain, resetKey: cfg.resetKey, bulkRate: cfg.bulkRate, metrics: &c.metrics, onFault: c.onCertificateFault,
 		handshakes: newHandshakes(c.limits.Handshakes, &c.metrics), conns: make(map[*quicConn]struct{}),
 	}
 	if t.resolver == nil {
@@ -212,7 +213,7 @@ func (t *quicTransport) serverTLS() *tls.Config {
 		ClientAuth:             tls.RequireAnyClientCert, // verify checks it, so that its reason can be named
 		SessionTicketsDisabled: true,
 		NextProtos:             []string{protocols[KindMain], protocols[KindBulk], protocols[KindDatagram]},
-		GetCertificate:         func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return t.source.Certificate() },
+		GetCertificate:         func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return t.certificate() },
 	}
 	base.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		conf := base.Clone()
@@ -236,9 +237,22 @@ func (t *quicTransport) clientTLS(kind Kind, expect uint64) *tls.Config {
 		ServerName:           "rivven",
 		InsecureSkipVerify:   true, //nolint:gosec // VerifyConnection checks the chain and the SPIFFE id; host names say nothing here
 		NextProtos:           []string{protocols[kind]},
-		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return t.source.Certificate() },
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return t.certificate() },
 		VerifyConnection:     func(state tls.ConnectionState) error { return t.verify(state.PeerCertificates, expect) },
 	}
+}
+
+// certificate is this node's own, and the occasion to say that a newer one is not in use.
+func (t *quicTransport) certificate() (*tls.Certificate, error) {
+	pair, err := t.source.Certificate()
+	fault := err
+	if fault == nil && t.source.Fault != nil {
+		fault = t.source.Fault()
+	}
+	if fault != nil {
+		t.onFault(fault)
+	}
+	return pair, err
 }
 
 func (t *quicTransport) verify(chain []*x509.Certificate, expect uint64) error {

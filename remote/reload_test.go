@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -127,6 +128,27 @@ func TestCARotationLosesNothing(t *testing.T) {
 	old := startNode(t, 3, WithTLS(StaticTLS(newCA.Pool(), issue(t, testCA, 3, time.Now()))))
 	old.Root.Send(a.pid("y"), text("let me in"))
 	onceEach(t, "certificate", a, old)
+}
+
+// Files that can't be used cost nothing but a line in the log: what was in use goes on, for peers that come later too.
+func TestBadFilesCostNothing(t *testing.T) {
+	d := certDir{t, t.TempDir()}
+	d.trust(testCA)
+	d.certify(testCA, 1)
+	l := &ledger{values: make(map[string]float64)}
+	n := startNodeWith(t, l, "127.0.0.1", 0, 1, d.tls())
+	echo := spawnEcho(t, n, "echo")
+	d.certify(testCA, 7)
+	for node := range uint64(2) {
+		ask(t, startNode(t, node+2), echo, text("anybody there?"))
+	}
+	lines := n.logs.FilterMessageSnippet("new certificates not taken").All()
+	if len(lines) != 1 || !strings.Contains(lines[0].ContextMap()["error"].(string), "it names node 7 of \"test\", and this is node 1") {
+		t.Errorf("logged %v, want one line", lines)
+	}
+	if count := l.read("rivven_remote_certificate_faults_total"); count < 2 {
+		t.Errorf("%v faults in the metrics", count)
+	}
 }
 
 // complete reports whether everything that was sent has arrived.

@@ -20,10 +20,13 @@ type TLS struct {
 	Roots func() (*x509.CertPool, error)
 	// Certificate is this node's own, with the SPIFFE id spiffe://<trust domain>/node/<id> among its URIs.
 	Certificate func() (*tls.Certificate, error)
+	// Fault says why the newest are not in use, nil where they are; it may be nil where that can't happen. The remote
+	// logs what it says and counts it.
+	Fault func() error
 }
 
 // TLSFiles reads CA, certificate and key from PEM files, and again when one of them has changed. While the new
-// ones can't be read, the last good ones stay in use.
+// ones can't be read, have expired, or name another node than those before, the last good ones stay in use.
 func TLSFiles(ca, certificate, key string) TLS {
 	roots := &reloaded[*x509.CertPool]{files: []string{ca}, load: func() (*x509.CertPool, error) {
 		b, err := os.ReadFile(ca)
@@ -36,14 +39,40 @@ func TLSFiles(ca, certificate, key string) TLS {
 		}
 		return pool, nil
 	}}
+	var before *tls.Certificate
 	pair := &reloaded[*tls.Certificate]{files: []string{certificate, key}, load: func() (*tls.Certificate, error) {
 		pair, err := tls.LoadX509KeyPair(certificate, key)
+		if err == nil && before != nil {
+			err = succeeds(before, &pair, time.Now())
+		}
 		if err != nil {
 			return nil, fmt.Errorf("certificate %s with key %s: %w", certificate, key, err)
 		}
+		before = &pair
 		return &pair, nil
 	}}
-	return TLS{Roots: roots.get, Certificate: pair.get}
+	return TLS{Roots: roots.get, Certificate: pair.get, Fault: func() error {
+		return errors.Join(roots.trouble(), pair.trouble())
+	}}
+}
+
+// succeeds says why a certificate may not take the place of one in use: with it this node would lose its peers one
+// after the other as connections are renewed.
+func succeeds(before, next *tls.Certificate, now time.Time) error {
+	domain, node, err := CertifiedNode(before)
+	if err != nil {
+		return nil //nolint:nilerr // what is in use is no node's, so the next need not be that node's
+	}
+	nextDomain, nextNode, err := CertifiedNode(next)
+	switch {
+	case err != nil:
+		return err
+	case nextDomain != domain || nextNode != node:
+		return fmt.Errorf("it names node %d of %q, and this is node %d of %q", nextNode, nextDomain, node, domain)
+	case next.Leaf != nil && now.After(next.Leaf.NotAfter):
+		return fmt.Errorf("it expired at %s", next.Leaf.NotAfter.UTC().Format(time.RFC3339))
+	}
+	return nil
 }
 
 // StaticTLS serves one CA pool and one certificate for good.
@@ -62,6 +91,13 @@ type reloaded[T any] struct {
 	stamps []fileStamp
 	good   T
 	loaded bool
+	fault  error // why what the files hold now is not in use
+}
+
+func (r *reloaded[T]) trouble() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.fault
 }
 
 // fileStamp tells a file from the one that was read before: another file under the name counts, however like the old
@@ -87,9 +123,11 @@ func (r *reloaded[T]) get() (T, error) {
 		changed = changed || !stamps[i].same(r.stamps[i])
 	}
 	if !changed {
+		r.fault = nil
 		return r.good, nil
 	}
 	value, err := r.load()
+	r.fault = err
 	if err != nil {
 		if r.loaded {
 			return r.good, nil

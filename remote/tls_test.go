@@ -76,8 +76,8 @@ func TestFilesReload(t *testing.T) {
 		}
 		return path
 	}
-	pair := func(node uint64, age time.Duration) {
-		c := issue(t, testCA, node, time.Now())
+	in := func(name string) string { return filepath.Join(dir, name) }
+	put := func(c *tls.Certificate, age time.Duration) {
 		certificate, key, err := EncodeNode(c)
 		if err != nil {
 			t.Fatal(err)
@@ -85,49 +85,64 @@ func TestFilesReload(t *testing.T) {
 		write("node.pem", certificate, age)
 		write("node.key", key, age)
 	}
-	pair(1, time.Hour)
-	files := TLSFiles(write("ca.pem", testCA.CertificatePEM(), time.Hour), filepath.Join(dir, "node.pem"), filepath.Join(dir, "node.key"))
-	serves := func(want uint64) {
+	node := func() *tls.Certificate { return issue(t, testCA, 1, time.Now()) }
+	one, two, three, four, five := node(), node(), node(), node(), node()
+	put(one, time.Hour)
+	files := TLSFiles(write("ca.pem", testCA.CertificatePEM(), time.Hour), in("node.pem"), in("node.key"))
+	serves := func(want *tls.Certificate, fault string) {
 		t.Helper()
 		c, err := files.Certificate()
-		if err != nil {
+		if err != nil || c.Leaf.SerialNumber.Cmp(want.Leaf.SerialNumber) != 0 {
+			t.Fatalf("serves %v, %v; want %v", c.Leaf.SerialNumber, err, want.Leaf.SerialNumber)
+		}
+		if _, err := files.Roots(); err != nil {
 			t.Fatal(err)
 		}
-		if _, node, _ := CertifiedNode(c); node != want {
-			t.Fatalf("serves node %d, want %d", node, want)
+		if err := files.Fault(); (err == nil) != (fault == "") || err != nil && !strings.Contains(err.Error(), fault) {
+			t.Fatalf("fault %v, want %q", err, fault)
 		}
 	}
-	serves(1)
-	pair(2, time.Minute)
-	serves(2)
+	serves(one, "")
+	put(two, time.Minute)
+	serves(two, "")
 	write("node.pem", []byte("half written"), time.Second)
-	serves(2)
-	pair(3, 0)
-	serves(3)
+	serves(two, "node.pem")
+	put(issue(t, testCA, 2, time.Now()), 50*time.Second)
+	serves(two, "it names node 2")
+	put(issue(t, testCA, 1, time.Now().Add(-2*DefaultNodeValidity)), 40*time.Second)
+	serves(two, "it expired at")
+	put(three, 0)
+	serves(three, "")
+	write("ca.pem", []byte("nothing"), 0)
+	serves(three, "ca.pem")
+	write("ca.pem", testCA.CertificatePEM(), time.Minute)
+	serves(three, "")
 
 	// Another pair under the same names, swapped in as a whole: only that the files are others tells it.
-	stamp := time.Now().Add(-time.Hour)
-	pair(4, 0)
-	for _, name := range []string{"node.pem", "node.key"} {
-		if err := os.Chtimes(filepath.Join(dir, name), stamp, stamp); err != nil {
-			t.Fatal(err)
+	put(four, 30*time.Minute)
+	stamp := time.Now().Add(-30 * time.Minute)
+	same := func(names ...string) {
+		for _, name := range names {
+			if err := os.Chtimes(in(name), stamp, stamp); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
-	serves(4)
-	certificate, key, err := EncodeNode(issue(t, testCA, 5, time.Now()))
+	same("node.pem", "node.key")
+	serves(four, "")
+	certificate, key, err := EncodeNode(five)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, b := range map[string][]byte{"node.pem": certificate, "node.key": key} {
-		next := write(name+".next", b, 0)
-		if err := os.Chtimes(next, stamp, stamp); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Rename(next, filepath.Join(dir, name)); err != nil {
+	write("next.pem", certificate, 0)
+	write("next.key", key, 0)
+	same("next.pem", "next.key")
+	for _, kind := range []string{".pem", ".key"} {
+		if err := os.Rename(in("next"+kind), in("node"+kind)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	serves(5)
+	serves(five, "")
 }
 
 func TestVerifyPeerNamesTheReason(t *testing.T) {
