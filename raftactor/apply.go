@@ -8,6 +8,8 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 	"go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/hupe1980/rivven-cluster/actors"
@@ -90,8 +92,9 @@ type (
 type result struct {
 	entry          *raftpb.Entry
 	origin, number uint64
-	answer         proto.Message      // to the proposer
-	event          *consensus.Applied // nil where the machine was not asked
+	answer         proto.Message     // to the proposer
+	asked          bool              // the machine
+	event          consensus.Applied // where it was
 }
 
 func (g *group) fromApplier(ctx actor.Context, m fromApplier) {
@@ -130,8 +133,8 @@ func (g *group) appliedBatch(ctx actor.Context, m *applied) {
 				g.reply(ctx, p.from, r.answer)
 			}
 		}
-		if r.event != nil {
-			g.events.publish(ctx, r.event)
+		if r.asked {
+			g.events.publish(ctx, &r.event)
 		}
 	}
 	g.meter.applied.Set(float64(g.applied))
@@ -151,7 +154,8 @@ type applier struct {
 	instance uint64
 	index    uint64
 	term     uint64
-	reason   string // why it no longer applies
+	reason   string                              // why it no longer applies
+	types    map[string]protoreflect.MessageType // of commands, by URL
 }
 
 func (g *group) spawnApplier(ctx actor.Context) *actor.PID {
@@ -246,26 +250,26 @@ func (a *applier) apply(e *raftpb.Entry) (result, error) {
 	if e.GetType() != raftpb.EntryNormal || len(e.GetData()) == 0 {
 		return r, nil
 	}
-	entry := &LogEntry{}
-	if err := proto.Unmarshal(e.GetData(), entry); err != nil {
-		return r, fmt.Errorf("damaged entry: %w", err)
+	entry, err := readLogEntry(e.GetData())
+	if err != nil {
+		return r, err
 	}
-	if entry.GetFormat() != entryFormat {
-		return r, fmt.Errorf("entry of format %d, this version knows %d: run a newer one", entry.GetFormat(), entryFormat)
+	if entry.format != entryFormat {
+		return r, fmt.Errorf("entry of format %d, this version knows %d: run a newer one", entry.format, entryFormat)
 	}
-	r.origin, r.number = entry.GetOrigin(), entry.GetNumber()
-	switch body := entry.GetBody().(type) {
-	case *LogEntry_OpenSession_:
+	r.origin, r.number = entry.origin, entry.number
+	switch {
+	case entry.opens:
 		a.sessions.open(e.GetIndex())
 		r.answer = &consensus.Session{Id: e.GetIndex()}
 		return r, nil
-	case *LogEntry_Command:
-		return r, a.command(&r, entry.GetId(), body.Command)
+	case entry.commands:
+		return r, a.command(&r, entry.id, entry.command)
 	}
 	return r, fmt.Errorf("entry of unknown kind: run a newer version")
 }
 
-func (a *applier) command(r *result, id *consensus.ProposalID, packed *anypb.Any) error {
+func (a *applier) command(r *result, id *consensus.ProposalID, packed packedCommand) error {
 	index := r.entry.GetIndex()
 	var s *session
 	if id.GetSession() != 0 {
@@ -280,16 +284,16 @@ func (a *applier) command(r *result, id *consensus.ProposalID, packed *anypb.Any
 			return nil
 		}
 	}
-	command, err := consensus.Unpack(packed)
+	command, err := a.unpack(packed)
 	if err != nil {
 		return err
 	}
 	entry := consensus.Entry{Group: a.group, Index: index, Term: r.entry.GetTerm(), ID: id, Command: command}
 	value, out, err := a.call(entry)
 	if errors.Is(err, consensus.ErrHalt) {
-		return fmt.Errorf("%s: %w", packed.GetTypeUrl(), err)
+		return fmt.Errorf("%s: %w", packed.url, err)
 	}
-	r.event = &consensus.Applied{Entry: entry, Result: value, Err: err}
+	r.asked, r.event = true, consensus.Applied{Entry: entry, Result: value, Err: err}
 	var refusal *consensus.Failed
 	if err != nil {
 		refusal = consensus.FailedFrom(err)
@@ -299,6 +303,26 @@ func (a *applier) command(r *result, id *consensus.ProposalID, packed *anypb.Any
 	}
 	r.answer = answerOf(index, out, refusal)
 	return nil
+}
+
+// unpack decodes a command by its registered type, as [consensus.Unpack] does.
+func (a *applier) unpack(packed packedCommand) (proto.Message, error) {
+	kind := a.types[string(packed.url)]
+	if kind == nil {
+		var err error
+		if kind, err = protoregistry.GlobalTypes.FindMessageByURL(string(packed.url)); err != nil {
+			return nil, fmt.Errorf("%w: %s: %w", consensus.ErrInvalid, packed.url, err)
+		}
+		if a.types == nil {
+			a.types = make(map[string]protoreflect.MessageType)
+		}
+		a.types[string(packed.url)] = kind
+	}
+	m := kind.New().Interface()
+	if err := proto.Unmarshal(packed.value, m); err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", consensus.ErrInvalid, packed.url, err)
+	}
+	return m, nil
 }
 
 func answerOf(index uint64, out *anypb.Any, refusal *consensus.Failed) proto.Message {

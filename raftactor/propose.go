@@ -2,12 +2,12 @@ package raftactor
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/asynkron/protoactor-go/actor"
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/hupe1980/rivven-cluster/actors"
 	"github.com/hupe1980/rivven-cluster/actors/consensus"
@@ -36,9 +36,17 @@ type proposal struct {
 	number   uint64
 	deadline uint64 // in ticks, once it is parked, or pending without leadership
 	bytes    int
-	entry    *LogEntry
-	forward  proto.Message // what a follower sends to the leader
-	hopped   bool          // a follower sent it already
+	id       *consensus.ProposalID // nil: outside sessions
+	command  *anypb.Any            // nil: it opens a session
+	hopped   bool                  // a follower sent it already
+}
+
+// forward is what a follower sends to the leader.
+func (p *proposal) forward() proto.Message {
+	if p.command == nil {
+		return &consensus.OpenSession{Forwarded: true}
+	}
+	return &consensus.Propose{Id: p.id, Command: p.command, Forwarded: true}
 }
 
 // settled reports whether nobody waits.
@@ -49,35 +57,27 @@ func (ps *proposals) settled() bool {
 func newProposals() proposals { return proposals{} }
 
 func (g *group) propose(ctx actor.Context, r request, m *consensus.Propose) {
-	id := m.GetId()
+	id, bytes := m.GetId(), sizeAny(m.GetCommand())
 	switch {
 	case m.GetCommand() == nil:
 		g.fail(ctx, r.from, consensus.Code_CODE_INVALID, "no command given")
 		return
-	case proto.Size(m.GetCommand()) > g.cfg.MaxCommandBytes:
-		g.fail(ctx, r.from, consensus.Code_CODE_TOO_LARGE, "command of %d bytes, at most %d fit", proto.Size(m.GetCommand()), g.cfg.MaxCommandBytes)
+	case bytes > g.cfg.MaxCommandBytes:
+		g.fail(ctx, r.from, consensus.Code_CODE_TOO_LARGE, "command of %d bytes, at most %d fit", bytes, g.cfg.MaxCommandBytes)
 		return
 	case (id.GetSession() == 0) != (id.GetSequence() == 0):
 		g.fail(ctx, r.from, consensus.Code_CODE_INVALID, "session %d with sequence %d: set both, sequences begin at 1", id.GetSession(), id.GetSequence())
 		return
 	}
-	p := &proposal{
-		request: r, hopped: m.GetForwarded(), bytes: proto.Size(m.GetCommand()),
-		entry:   &LogEntry{Format: entryFormat, Body: &LogEntry_Command{Command: m.GetCommand()}},
-		forward: &consensus.Propose{Id: id, Command: m.GetCommand(), Forwarded: true},
-	}
+	p := &proposal{request: r, hopped: m.GetForwarded(), bytes: bytes, command: m.GetCommand()}
 	if id.GetSession() != 0 {
-		p.entry.Id = id
+		p.id = id
 	}
 	g.enqueue(ctx, p)
 }
 
 func (g *group) openSession(ctx actor.Context, r request, m *consensus.OpenSession) {
-	g.enqueue(ctx, &proposal{
-		request: r, hopped: m.GetForwarded(),
-		entry:   &LogEntry{Format: entryFormat, Body: &LogEntry_OpenSession_{OpenSession: &LogEntry_OpenSession{}}},
-		forward: &consensus.OpenSession{Forwarded: true},
-	})
+	g.enqueue(ctx, &proposal{request: r, hopped: m.GetForwarded()})
 }
 
 func (g *group) enqueue(ctx actor.Context, p *proposal) {
@@ -104,7 +104,7 @@ func (ps *proposals) flush(ctx actor.Context, g *group) {
 				ps.park(g, p)
 				continue
 			}
-			g.forward(ctx, p.request, p.hopped, p.forward, func() bool { return ps.again(g, p) })
+			g.forward(ctx, p.request, p.hopped, p.forward(), func() bool { return ps.again(g, p) })
 		}
 		return
 	}
@@ -167,16 +167,7 @@ func (ps *proposals) expire(ctx actor.Context, g *group) {
 
 // step proposes a batch as one message. RawNode takes all of it or nothing, so a batch that doesn't fit goes one by one.
 func (ps *proposals) step(ctx actor.Context, g *group, some []*proposal) {
-	m := &raftpb.Message{Type: raftpb.MsgProp.Enum(), From: new(g.cfg.Replica), Entries: make([]*raftpb.Entry, 0, len(some))}
-	for _, p := range some {
-		ps.number++
-		p.number, p.entry.Origin, p.entry.Number = ps.number, g.instance, ps.number
-		data, err := proto.Marshal(p.entry)
-		if err != nil {
-			panic(fmt.Sprintf("raftactor: can't marshal a command that came marshalled: %v", err))
-		}
-		m.Entries = append(m.Entries, &raftpb.Entry{Type: raftpb.EntryNormal.Enum(), Data: data})
-	}
+	m := &raftpb.Message{Type: raftpb.MsgProp.Enum(), From: new(g.cfg.Replica), Entries: ps.entries(g, some)}
 	err := g.node.Step(m)
 	switch {
 	case err == nil:
@@ -197,6 +188,24 @@ func (ps *proposals) step(ctx actor.Context, g *group, some []*proposal) {
 	default:
 		g.fail(ctx, some[0].from, consensus.Code_CODE_DROPPED, "%v", err)
 	}
+}
+
+// entries numbers proposals and writes them as entries, whose data share one piece of memory.
+func (ps *proposals) entries(g *group, some []*proposal) []*raftpb.Entry {
+	size := 0
+	for i, p := range some {
+		p.number = ps.number + uint64(i) + 1
+		size += sizeLogEntry(g.instance, p.number, p.id, p.command)
+	}
+	ps.number += uint64(len(some))
+	data, entries, out := make([]byte, 0, size), make([]raftpb.Entry, len(some)), make([]*raftpb.Entry, len(some))
+	for i, p := range some {
+		from := len(data)
+		data = appendLogEntry(data, g.instance, p.number, p.id, p.command)
+		entries[i].Type, entries[i].Data = entryTypes[raftpb.EntryNormal], data[from:len(data):len(data)]
+		out[i] = &entries[i]
+	}
+	return out
 }
 
 // take returns the pending proposal of that number. Those before it were overwritten: their places in the log are taken.

@@ -78,7 +78,7 @@ func (c *codec) prepare(msg any) (any, int, error) {
 
 func appendMessage(dst []byte, msg any, size int, form *shape) ([]byte, error) {
 	m, generated := msg.(vtMessage)
-	if generated && form.vt {
+	if generated && (form.vt || complete(m)) {
 		return appendVT(dst, m, size, form)
 	}
 	// The size was taken when the message was queued, and what was sent does not change; SizeVT leaves none behind.
@@ -133,7 +133,7 @@ func (t *wireType) decode(b []byte) (any, error) {
 	}
 	m := t.message.New().Interface()
 	vt, ok := m.(vtMessage)
-	if !ok || !t.form.vt {
+	if !ok || !t.form.vt && !complete(vt) {
 		return m, proto.Unmarshal(b, m)
 	}
 	if t.form.textFields != nil {

@@ -19,6 +19,12 @@ type vtMessage interface {
 	UnmarshalVT(b []byte) error
 }
 
+// complete reports whether a message says of its methods that they leave nothing out: those that are written by hand.
+func complete(m vtMessage) bool {
+	_, ok := m.(interface{ CompleteVT() })
+	return ok
+}
+
 // nestedMax is how deep messages may lie in each other where generated methods read them.
 const nestedMax = 100
 
