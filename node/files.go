@@ -46,7 +46,7 @@ func resetKey(path string, env actors.Env) (key [32]byte, err error) {
 		a, b := env.NewID(), env.NewID()
 		copy(key[:16], a[:])
 		copy(key[16:], b[:])
-		return key, os.WriteFile(path, key[:], 0o600)
+		return key, writeDurably(path, key[:])
 	case err != nil:
 		return key, fmt.Errorf("read the reset key: %w", err)
 	case len(b) != len(key):
@@ -54,4 +54,17 @@ func resetKey(path string, env actors.Env) (key [32]byte, err error) {
 	}
 	copy(key[:], b)
 	return key, nil
+}
+
+// writeDurably leaves the whole file or none, whenever the power fails.
+func writeDurably(path string, b []byte) error {
+	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600) //nolint:gosec // a path of the operator's own
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return os.Rename(path+".new", path)
 }
