@@ -180,7 +180,7 @@ func (r *root) spawnSwim(ctx actor.Context) error {
 		tags[k] = v
 	}
 	if cfg.Zone != "" {
-		tags["zone"] = cfg.Zone
+		tags[membership.TagZone] = cfg.Zone
 	}
 	props, err := swimactor.Props(swimactor.Config{
 		NodeID: cfg.ID, DirectoryID: id.DirectoryID, Generation: id.Generation, Name: cfg.NodeName, ClusterID: id.ClusterID,

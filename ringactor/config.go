@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/hupe1980/rivven-cluster/actors"
+	"github.com/hupe1980/rivven-cluster/actors/membership"
 	"github.com/hupe1980/rivven-cluster/actors/partition"
 	"github.com/hupe1980/rivven-cluster/ringactor/metadata"
 )
@@ -16,7 +17,7 @@ import (
 // Tags of a member that the registry takes over.
 const (
 	// TagZone is where a node stands; replicas are spread over zones.
-	TagZone = "zone"
+	TagZone = membership.TagZone
 	// TagWeight is a node's share of the load, a decimal number; without it the share is 1.
 	TagWeight = "weight"
 	// TagFeatureLevel is the highest metadata command level that a node can apply, a decimal number; without it the level is 1.

@@ -42,7 +42,7 @@ type Config struct {
 	// may be among them. They are tried until whoever lives there is a member.
 	KnownPeers []string
 
-	// Tags describe the node to others; "zone" is where it stands. At most 2 KiB.
+	// Tags describe the node to others; membership.TagZone and its like name those that subsystems read. At most 2 KiB.
 	Tags map[string]string
 
 	// Protocol holds the parameters; its ClusterID and Authority are overwritten. The zero value means swim.DefaultLAN().

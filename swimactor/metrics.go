@@ -12,6 +12,34 @@ const metricsInterval = time.Second
 
 var rttBuckets = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5}
 
+// kind says what a message is for, in metrics.
+type kind uint8
+
+const (
+	kindProbe kind = iota
+	kindGossip
+	kindSync
+	kindLeave
+	kindConflict
+	kinds
+)
+
+var kindNames = [kinds]string{"probe", "gossip", "sync", "leave", "conflict"}
+
+func kindOf(m *Message) kind {
+	switch m.GetBody().(type) {
+	case *Message_Gossip:
+		return kindGossip
+	case *Message_SyncRequest, *Message_SyncEqual, *Message_SyncBuckets, *Message_SyncSummary, *Message_SyncRecords:
+		return kindSync
+	case *Message_LeaveNotice, *Message_LeaveAck:
+		return kindLeave
+	case *Message_ConflictNotice:
+		return kindConflict
+	}
+	return kindProbe
+}
+
 // instruments turns the core's counters, which start anew with every core, into instruments that only go up.
 type instruments struct {
 	rtt     actors.Histogram
@@ -21,6 +49,8 @@ type instruments struct {
 	readAt  time.Duration
 
 	received           [actors.Classes]actors.Counter
+	sentBytes          [kinds]actors.Counter
+	receivedBytes      [kinds]actors.Counter
 	refusedIdentity    actors.Counter
 	refusedType        actors.Counter
 	subscribersRefused actors.Counter
@@ -103,6 +133,10 @@ func newInstruments(m actors.Metrics) *instruments {
 		subscribersBehind:  m.Counter("rivven_swim_subscribers_behind_total", "Times a subscriber got a snapshot in place of events."),
 		waitersRefused:     m.Counter("rivven_swim_leave_waiters_refused_total", "Leave requests beyond those that can be answered."),
 		subscribers:        m.Gauge("rivven_swim_subscribers", "Subscriptions to membership events."),
+	}
+	for k, name := range kindNames {
+		i.sentBytes[k] = m.Counter("rivven_swim_sent_bytes_total", "Encoded messages sent, by what they are for.", "kind", name)
+		i.receivedBytes[k] = m.Counter("rivven_swim_received_bytes_total", "Encoded messages received, by what they are for.", "kind", name)
 	}
 	for c := range i.received {
 		i.received[c] = m.Counter("rivven_swim_messages_received_total", "Messages received, by delivery class.", "class", actors.Class(c).String())

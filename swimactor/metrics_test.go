@@ -48,6 +48,8 @@ func TestMetrics(t *testing.T) {
 		"rivven_swim_probes_total result ack", "rivven_swim_probe_rtt_seconds", "rivven_swim_syncs_total",
 		"rivven_swim_messages_sent_total path datagram", "rivven_swim_messages_sent_total path stream",
 		"rivven_swim_messages_received_total class datagram", "rivven_swim_datagram_sent_bytes_total",
+		"rivven_swim_sent_bytes_total kind probe", "rivven_swim_received_bytes_total kind probe", "rivven_swim_sent_bytes_total kind gossip",
+		"rivven_swim_sent_bytes_total kind sync", "rivven_swim_received_bytes_total kind sync",
 	} {
 		if r[name] == 0 {
 			t.Errorf("%s was never raised", name)

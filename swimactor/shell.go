@@ -183,6 +183,7 @@ func (a *shell) receive(ctx actor.Context, in *actors.Inbound) {
 		a.metrics.refusedType.Add(1)
 		return
 	}
+	a.metrics.receivedBytes[kindOf(wire)].Add(uint64(wire.SizeVT())) //nolint:gosec // a size
 	if int(in.Class) < len(a.metrics.received) {
 		a.metrics.received[in.Class].Add(1)
 	}
@@ -207,7 +208,9 @@ func provenBy(peer *actors.PeerInfo, r *swim.Record) bool {
 func (a *shell) perform(ctx actor.Context, now time.Duration, out swim.Output) {
 	for i := range out.Sends {
 		s := &out.Sends[i]
-		actors.Send(classOf(s), ctx, actor.NewPID(s.To.Address, actors.NameSwim), Encode(s.Message))
+		wire := Encode(s.Message)
+		a.metrics.sentBytes[kindOf(wire)].Add(uint64(wire.SizeVT())) //nolint:gosec // a size
+		actors.Send(classOf(s), ctx, actor.NewPID(s.To.Address, actors.NameSwim), wire)
 	}
 	for _, e := range out.Events {
 		a.report(ctx, e)

@@ -168,7 +168,7 @@ func (a *autopilot) replicas(st *consensus.Status, now time.Duration) []replica 
 			caughtUp: p.GetMatch() >= a.commit && !p.GetSnapshotting(), silent: a.silent(p, now),
 		}
 		if m := a.members[p.GetPeer().GetNodeId()]; m != nil {
-			r.zone = m.GetTags()["zone"]
+			r.zone = m.Zone()
 		}
 		if !r.inContact(l) {
 			delete(a.since, id)
