@@ -84,3 +84,13 @@ type SnapshotSent struct {
 // PruneSnapshots tells the snapshot actor which snapshot a group now stands on: it keeps that one and the two before,
 // and never removes one that is being sent. Local, not answered.
 type PruneSnapshots struct{ Ref SnapshotRef }
+
+// RemoveSnapshots removes all snapshot files of a group that the log has forgotten, see GroupWrite.Remove. Answered with
+// *SnapshotsRemoved. Local.
+type RemoveSnapshots struct{ Group string }
+
+// SnapshotsRemoved answers RemoveSnapshots.
+type SnapshotsRemoved struct {
+	Group string
+	Err   error
+}

@@ -136,6 +136,8 @@ func (s *snapshots) Receive(ctx actor.Context) {
 	case *PruneSnapshots:
 		s.standing[msg.Ref.Group] = msg.Ref
 		s.prune(ctx, msg.Ref.Group)
+	case *RemoveSnapshots:
+		s.remove(ctx, msg.Group, ctx.Sender())
 	case *pruned:
 		if msg.err != nil {
 			s.meter.failed("prune").Add(1)
@@ -240,6 +242,27 @@ func (s *snapshots) prune(ctx actor.Context, group string) {
 	s.task(ctx, func(*actor.PID) any {
 		return &pruned{group: group, err: pruneSnapshots(s.files, ref, sending)}
 	})
+}
+
+// remove drops every file of a group that is gone.
+func (s *snapshots) remove(ctx actor.Context, group string, sender *actor.PID) {
+	delete(s.standing, group)
+	s.task(ctx, func(*actor.PID) any {
+		err := removeSnapshots(s.files, group)
+		if sender != nil {
+			ctx.ActorSystem().Root.Send(sender, &SnapshotsRemoved{Group: group, Err: err})
+		}
+		return &pruned{group: group, err: err}
+	})
+}
+
+func removeSnapshots(files SnapshotFiles, group string) error {
+	refs, err := files.List(group)
+	errs := []error{err}
+	for _, ref := range refs {
+		errs = append(errs, files.Remove(ref))
+	}
+	return errors.Join(errs...)
 }
 
 func pruneSnapshots(files SnapshotFiles, ref SnapshotRef, sending map[snapshotKey]bool) error {
