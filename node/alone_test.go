@@ -3,9 +3,11 @@ package node_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/hupe1980/rivven-cluster/actors/consensus"
@@ -52,10 +54,15 @@ func TestStartSwimAlone(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
 	var nodes []*node.Node
+	registry := prometheus.NewRegistry()
 	for i := range 2 {
 		cfg := f.config(i)
 		cfg.Admin.Bind = node.AdminOff
-		n, err := node.StartSwim(ctx, cfg, node.WithLogger(f.log))
+		opts := []node.Option{node.WithLogger(f.log)}
+		if i == 0 {
+			opts = append(opts, node.WithMetrics(registry, registry))
+		}
+		n, err := node.StartSwim(ctx, cfg, opts...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -64,6 +71,15 @@ func TestStartSwimAlone(t *testing.T) {
 	for _, n := range nodes {
 		until(t, "two alive", 20*time.Second, func() error { return seesAlive(n, 2) })
 	}
+	until(t, "the other's signature is checked and counted", 20*time.Second, func() error {
+		families, err := registry.Gather()
+		for _, family := range families {
+			if family.GetName() == "rivven_swim_verifications_total" && family.GetMetric()[0].GetCounter().GetValue() > 0 {
+				return nil
+			}
+		}
+		return errors.Join(err, fmt.Errorf("none of %d families says so", len(families)))
+	})
 	for _, n := range nodes {
 		if err := n.Shutdown(ctx); err != nil {
 			t.Fatal(err)
