@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -24,6 +25,9 @@ const (
 	// backupReopen is how often a snapshot that was replaced before it was opened is looked for again.
 	backupReopen = 3
 	applyPoll    = 5 * time.Millisecond
+	// backupPrepare is how long the snapshots of all groups may take, backupWorkers of them at once.
+	backupPrepare = 10 * time.Minute
+	backupWorkers = 8
 )
 
 // getBackup streams the state of every group on this node, each at least as new as the request. What can be refused is refused before the
@@ -33,14 +37,16 @@ func (s *Server) getBackup(w http.ResponseWriter, r *http.Request) error {
 	if len(groups) == 0 {
 		return &client.Error{Code: client.CodeUnavailable, Message: "this node has no state yet"}
 	}
-	for _, group := range groups {
-		if err := s.freshSnapshot(r.Context(), group); err != nil {
-			return err
-		}
+	control := http.NewResponseController(w)
+	if err := control.SetWriteDeadline(time.Now().Add(backupPrepare + backupStall)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
+	if err := s.freshSnapshots(r.Context(), groups); err != nil {
+		return err
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("Cache-Control", "no-store")
-	out := &patientWriter{w: w, control: http.NewResponseController(w)}
+	out := &patientWriter{w: w, control: control}
 	if err := s.writeBackup(out, groups); err != nil {
 		s.log.Warn("backup ended early", zap.Error(err))
 		panic(http.ErrAbortHandler)
@@ -48,8 +54,41 @@ func (s *Server) getBackup(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// freshSnapshots takes a snapshot of every group, some at a time, and gives up at the first that fails.
+func (s *Server) freshSnapshots(ctx context.Context, groups []string) error {
+	ctx, cancel := context.WithTimeout(ctx, backupPrepare)
+	defer cancel()
+	queue := make(chan string, len(groups))
+	for _, group := range groups {
+		queue <- group
+	}
+	close(queue)
+	failed := make(chan error, backupWorkers)
+	var workers sync.WaitGroup
+	for range min(len(groups), backupWorkers) {
+		workers.Go(func() {
+			for group := range queue {
+				if err := s.freshSnapshot(ctx, group); err != nil {
+					failed <- err
+					cancel()
+					return
+				}
+			}
+		})
+	}
+	workers.Wait()
+	select {
+	case err := <-failed: // the first: those that follow are of its cancel
+		return err
+	default:
+		return nil
+	}
+}
+
 // freshSnapshot makes the group stand on a snapshot that holds all that was acknowledged before.
 func (s *Server) freshSnapshot(ctx context.Context, group string) error {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.RequestTimeout)
+	defer cancel()
 	pid := s.raftPID(group)
 	read, err := askGroup[*consensus.ReadIndexed](ctx, s, pid, &consensus.ReadIndex{})
 	if err != nil {

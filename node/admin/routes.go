@@ -19,6 +19,9 @@ type route struct {
 	serve        handler
 }
 
+// slowPaths bound their own time.
+var slowPaths = map[string]bool{"/v1/backup": true}
+
 func (s *Server) routeTable() []route {
 	return append(s.healthTable(), []route{
 		{http.MethodGet, "/v1/status", s.getStatus},
@@ -88,8 +91,12 @@ func (s *Server) mux(table []route) *http.ServeMux {
 }
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, route route) {
-	ctx, cancel := context.WithTimeout(r.Context(), s.cfg.RequestTimeout)
-	defer cancel()
+	ctx := r.Context()
+	if !slowPaths[route.path] {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, s.cfg.RequestTimeout)
+		defer cancel()
+	}
 	rec := &recorder{ResponseWriter: w, status: http.StatusOK}
 	if err := route.serve(rec, r.WithContext(ctx)); err != nil {
 		s.fail(rec, r, failure(err))

@@ -10,6 +10,11 @@ import (
 // Backup copies a backup of the whole cluster's state to w, from the first node that answers. How long it takes is bounded by ctx alone. The
 // caller checks the stream: one that was cut off is copied without an error where the connection ended so.
 func (c *Client) Backup(ctx context.Context, w io.Writer) error {
+	// The node first takes a snapshot of every group, however long that takes.
+	transport := c.transport.Clone()
+	transport.ResponseHeaderTimeout = 0
+	defer transport.CloseIdleConnections()
+	patient := &http.Client{Transport: transport, CheckRedirect: c.http.CheckRedirect}
 	var last *Error
 	for _, base := range c.bases {
 		target := base.Scheme + "://" + base.Host + "/v1/backup"
@@ -20,7 +25,7 @@ func (c *Client) Backup(ctx context.Context, w io.Writer) error {
 		if c.token != "" {
 			req.Header.Set("Authorization", "Bearer "+c.token)
 		}
-		res, err := c.http.Do(req)
+		res, err := patient.Do(req)
 		if err != nil {
 			last = lost(call{}, false, 0, err)
 			continue
