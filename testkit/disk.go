@@ -189,6 +189,7 @@ func (d *Disk) apply(b batch) {
 			d.age(&b.writes[i])
 		}
 	}
+	d.node.world.observed.onBatch(d.node, b.writes)
 }
 
 func refused(done logstore.Durable, write int) bool {

@@ -62,10 +62,19 @@ func (o *observer) onDurable(n *Node, write *logstore.GroupWrite) {
 		o.judgeHardState(g, n, l, hs)
 	}
 	if s := write.Snapshot; s != nil {
-		l.last = n.disk.durable.State(write.Group).LastIndex
+		l.last = max(l.last, s.Index)
 		l.reached = max(l.reached, l.last)
 	}
 	o.judgeLeader(g, n, replica, l, write.Entries)
+}
+
+// onBatch takes over where logs end that a snapshot may have cut off: only the disk knows, and only once the batch is whole.
+func (o *observer) onBatch(n *Node, writes []logstore.GroupWrite) {
+	for i := range writes {
+		if name := writes[i].Group; writes[i].Snapshot != nil {
+			o.group(name).log(n.replica()).last = n.disk.durable.State(name).LastIndex
+		}
+	}
 }
 
 // judgeLogs: a log ends where the last write to it did.
