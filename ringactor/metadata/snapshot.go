@@ -31,7 +31,10 @@ const (
 // ErrSnapshot is wrapped by every error of reading a snapshot or an export: it is damaged, or of another version.
 var ErrSnapshot = errors.New("metadata snapshot can't be used")
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+var (
+	castagnoli    = crc32.MakeTable(crc32.Castagnoli)
+	deterministic = proto.MarshalOptions{Deterministic: true}
+)
 
 // WriteTo writes the state as a snapshot. Equal states give equal bytes.
 func (s State) WriteTo(w io.Writer) (int64, error) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 	"iter"
 	"strings"
 
@@ -141,20 +142,25 @@ const (
 	kindConfig    = 4
 )
 
-var deterministic = proto.MarshalOptions{Deterministic: true}
-
-func recordHash(kind byte, record proto.Message) uint64 {
-	buf, err := deterministic.MarshalAppend([]byte{kind}, record)
-	if err != nil {
-		// Strings are checked for UTF-8 before they enter a record.
-		panic("metadata: a record can't be marshalled: " + err.Error())
+func recordHash(kind byte, r record) uint64 {
+	buf := make([]byte, 1+r.SizeVT())
+	buf[0] = kind
+	if n, err := r.MarshalToSizedBufferVT(buf[1:]); err != nil || n != len(buf)-1 {
+		panic(fmt.Sprintf("metadata: a record of %d bytes can't be marshalled: %d bytes, %v", len(buf)-1, n, err))
 	}
 	sum := sha256.Sum256(buf)
 	return binary.LittleEndian.Uint64(sum[:])
 }
 
+// record is what the state holds. None has a map, so that its generated encoding is one and the same for equal records.
+type record interface {
+	proto.Message
+	SizeVT() int
+	MarshalToSizedBufferVT(b []byte) (int, error)
+}
+
 // put returns the tree with a record and corrects the digest.
-func put[K key[K], V proto.Message](s *State, t *tree[K, V], kind byte, k K, v V) {
+func put[K key[K], V record](s *State, t *tree[K, V], kind byte, k K, v V) {
 	if old, ok := t.get(k); ok {
 		s.digest -= recordHash(kind, old)
 	}
@@ -162,7 +168,7 @@ func put[K key[K], V proto.Message](s *State, t *tree[K, V], kind byte, k K, v V
 	*t = t.with(k, v)
 }
 
-func drop[K key[K], V proto.Message](s *State, t *tree[K, V], kind byte, k K) {
+func drop[K key[K], V record](s *State, t *tree[K, V], kind byte, k K) {
 	if old, ok := t.get(k); ok {
 		s.digest -= recordHash(kind, old)
 		*t = t.without(k)

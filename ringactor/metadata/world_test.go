@@ -1,6 +1,7 @@
 package metadata
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -106,10 +107,34 @@ func check(s State) error {
 		sum += recordHash(kindConfig, c)
 	}
 	sum += s.epochFloor * 0x9e3779b97f4a7c15
+	for _, r := range records(s) {
+		want, err := deterministic.Marshal(r)
+		got := make([]byte, r.SizeVT())
+		if _, err2 := r.MarshalToSizedBufferVT(got); err != nil || err2 != nil || !bytes.Equal(got, want) {
+			return fmt.Errorf("%v is hashed as %x, its encoding is %x: %w", r, got, want, errors.Join(err, err2))
+		}
+	}
 	if sum != s.Digest() {
 		return fmt.Errorf("digest is %x, the records give %x", s.Digest(), sum)
 	}
 	return nil
+}
+
+// records are all that the state holds.
+func records(s State) (all []record) {
+	for _, r := range s.nodes.all() {
+		all = append(all, r)
+	}
+	for _, r := range s.topics.all() {
+		all = append(all, r)
+	}
+	for _, r := range s.partitions.all() {
+		all = append(all, r)
+	}
+	for _, r := range s.config.all() {
+		all = append(all, r)
+	}
+	return all
 }
 
 // checkStep is what must hold between a state and the next.
