@@ -58,7 +58,7 @@ var laws = []law{
 	{"ringactor/ring", xxhash, nil, "the hash ring is a pure data structure"},
 	{"ringactor/placement", xxhash, nil, "the solver is pure integer arithmetic"},
 	{"ringactor/metadata", allow([]string{"actors/consensus"}, protobuf), nil, "the replicated state machine depends on nothing that differs between replicas"},
-	{"remote", allow(actors, []string{"actors/live"}, protoactor, zap, quic, protobuf), nil, "subsystems meet through the messages under actors/, node wires them"},
+	{"remote", allow(actors, []string{"actors/live"}, protoactor, zap, quic, []string{"golang.org/x/net/ipv4"}, protobuf), nil, "subsystems meet through the messages under actors/, node wires them"},
 	{"node", anything, []string{"testkit/..."}, "the product never carries its test kit"},
 	{"testkit", anything, []string{"node/cli/...", "testkit/versus/..."}, "the kit simulates nodes, not the command line"},
 }

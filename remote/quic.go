@@ -92,7 +92,7 @@ func newQUIC(cfg *Config, c *core, source TLS, domain string) Transport {
 		}
 	}
 	if t.listen = cfg.listen; t.listen == nil {
-		t.listen = func(address *net.UDPAddr) (net.PacketConn, error) { return net.ListenUDP("udp", address) }
+		t.listen = listenUDP
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	return t

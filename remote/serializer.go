@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/runtime/protoimpl"
 
 	"github.com/hupe1980/rivven-cluster/actors"
 )
@@ -107,6 +108,7 @@ type wireType struct {
 	name       string
 	serializer Serializer // nil for protobuf
 	message    protoreflect.MessageType
+	made       reflect.Type // what message points to in generated code, nil in other
 	form       *shape
 	known      bool
 }
@@ -117,7 +119,11 @@ func (c *codec) typeOf(name, serializer string) wireType {
 		if err != nil {
 			return wireType{name: name}
 		}
-		return wireType{name: name, message: t, form: shapeOf(t.Descriptor()), known: true}
+		kind := wireType{name: name, message: t, form: shapeOf(t.Descriptor()), known: true}
+		if info, ok := t.(*protoimpl.MessageInfo); ok && reflect.TypeOf(t.Zero().Interface()) == info.GoReflectType {
+			kind.made = info.GoReflectType.Elem()
+		}
+		return kind
 	}
 	for _, s := range c.serializers {
 		if s.name == serializer {
@@ -127,14 +133,22 @@ func (c *codec) typeOf(name, serializer string) wireType {
 	return wireType{name: name}
 }
 
+// fresh makes an empty message, of generated code without the detour over reflection's view of it.
+func (t *wireType) fresh() proto.Message {
+	if t.made != nil {
+		return reflect.New(t.made).Interface().(proto.Message)
+	}
+	return t.message.New().Interface()
+}
+
 func (t *wireType) decode(b []byte) (any, error) {
 	if t.serializer != nil {
 		return t.serializer.Deserialize(t.name, b)
 	}
-	m := t.message.New().Interface()
+	m := t.fresh()
 	vt, ok := m.(vtMessage)
 	if !ok || !t.form.vt && !complete(vt) {
-		return m, proto.Unmarshal(b, m)
+		return m, proto.UnmarshalOptions{Merge: true}.Unmarshal(b, m) // a fresh one need not be reset
 	}
 	if t.form.textFields != nil {
 		if err := t.form.textFields.check(b, 0); err != nil {
