@@ -50,6 +50,27 @@ func TestRaftIsOperatedThroughAnyNode(t *testing.T) {
 		}
 		return err
 	})
+	var changed *client.RaftMembers
+	until(t, "a demotion", 10*time.Second, func() error {
+		var err error
+		changed, err = c.ChangeRaftMember(t.Context(), actors.GroupMeta, client.RaftDemote, to%3+1, "")
+		return err
+	})
+	if len(changed.Voters) != 2 || len(changed.Learners) != 1 || changed.Learners[0] != to%3+1 {
+		t.Fatalf("%+v after node %d was demoted", changed, to%3+1)
+	}
+	until(t, "the autopilot to fill the voters up again", 30*time.Second, func() error {
+		g, err := c.RaftGroup(t.Context(), actors.GroupMeta)
+		if err != nil {
+			return err
+		}
+		for _, r := range g.Replicas {
+			if !r.Voter {
+				return fmt.Errorf("%+v", r)
+			}
+		}
+		return nil
+	})
 	taken, err := c.TakeSnapshot(t.Context(), actors.GroupMeta)
 	if err != nil || taken.Index == 0 {
 		t.Fatalf("%+v, %v", taken, err)

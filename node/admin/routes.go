@@ -40,6 +40,7 @@ func (s *Server) routeTable() []route {
 		{http.MethodGet, "/v1/raft/{group}", s.getRaftGroup},
 		{http.MethodPost, "/v1/raft/{group}/transfer", s.transferLeadership},
 		{http.MethodPost, "/v1/raft/{group}/snapshot", s.takeSnapshot},
+		{http.MethodPost, "/v1/raft/{group}/members", s.changeMembers},
 	}...)
 }
 

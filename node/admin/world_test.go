@@ -175,6 +175,12 @@ func (w *world) answer(message any) any {
 		return &consensus.Status{Self: voters[0], Role: consensus.Role_ROLE_FOLLOWER, Term: 7, Leader: voters[1], Applied: w.index, Voters: voters}
 	case *consensus.TransferLeadership:
 		return &consensus.LeadershipTransferred{Leader: &consensus.Peer{NodeId: max(m.GetToReplica()/10, 1), Replica: m.GetToReplica()}, Term: 8}
+	case *consensus.ChangeMembership:
+		changed := &consensus.MembershipChanged{Index: w.index, Voters: []*consensus.Peer{{NodeId: 2, Replica: 20}, {NodeId: 1, Replica: 10}}}
+		if c := m.GetChanges()[0]; c.GetKind() == consensus.ChangeKind_CHANGE_KIND_DEMOTE {
+			changed = &consensus.MembershipChanged{Index: w.index, Voters: []*consensus.Peer{{NodeId: 2, Replica: 20}}, Learners: []*consensus.Peer{c.GetPeer()}}
+		}
+		return changed
 	case *logstore.GetStoreStatus:
 		return &logstore.StoreStatus{Size: logstore.Size{File: 4096, Live: 100}, Batches: 3, Median: time.Millisecond, P99: 2 * time.Millisecond, Worst: 3 * time.Millisecond}
 	case *remote.GetStatus:

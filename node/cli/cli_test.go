@@ -94,6 +94,7 @@ func newStandIn() *standIn {
 		{NodeID: 3, Replica: "33", Role: client.RoleUnknown, Voter: true, SnapshotAgeMs: -1, Lag: &client.RaftLag{Match: 1, Entries: 41, Ms: 90_000, Snapshotting: true}},
 	}})
 	s.answer("POST /v1/raft/meta/transfer", 200, client.RaftTransferred{Leader: 1, Term: 8})
+	s.answer("POST /v1/raft/meta/members", 200, client.RaftMembers{Index: 43, Voters: []uint64{1, 2}, Learners: []uint64{3}})
 	s.answer("POST /v1/raft/meta/snapshot", 200, client.RaftSnapshot{Index: 42})
 	s.answer("GET /v1/topics", 200, client.Topics{Topics: []client.Topic{topic}})
 	s.answer("GET /v1/topics/demo", 200, topic)

@@ -17,7 +17,11 @@ const metaGroup = "meta"
 
 func (a *app) raftCommand() *cobra.Command {
 	var o connection
-	c := group("raft", "Look at Raft groups, move their leadership, take snapshots", a.raftStatus(&o), a.raftTransfer(&o), a.raftSnapshot(&o))
+	c := group("raft", "Look at Raft groups, move their leadership, take snapshots", a.raftStatus(&o), a.raftTransfer(&o), a.raftSnapshot(&o),
+		a.raftMember(&o, client.RaftAddLearner, "Add a node's replica to a group (default meta) as a learner"),
+		a.raftMember(&o, client.RaftPromote, "Give a learner a vote"),
+		a.raftMember(&o, client.RaftDemote, "Make a voter a learner"),
+		a.raftMember(&o, client.RaftRemove, "Remove a node's replica; stop the node first, or the autopilot adds it again"))
 	o.flags(c)
 	return c
 }
@@ -135,4 +139,25 @@ func (a *app) raftSnapshot(o *connection) *cobra.Command {
 			})
 		}),
 	}
+}
+
+func (a *app) raftMember(o *connection, change client.RaftChange, short string) *cobra.Command {
+	var node uint64
+	var replica string
+	c := &cobra.Command{
+		Use: string(change) + " [GROUP]", Short: short, Args: cobra.MaximumNArgs(1),
+		RunE: o.asking(func(ctx context.Context, c *client.Client, args []string) error {
+			done, err := c.ChangeRaftMember(ctx, groupArg(args), change, node, replica)
+			if err != nil {
+				return err
+			}
+			return a.print(done, func(b *bytes.Buffer) {
+				fmt.Fprintf(b, "group %s: voters %v, learners %v\n", groupArg(args), done.Voters, done.Learners)
+			})
+		}),
+	}
+	c.Flags().Uint64Var(&node, "node", 0, "the node's id")
+	c.Flags().StringVar(&replica, "replica", "", "its replica, where it has several in the group")
+	_ = c.MarkFlagRequired("node")
+	return c
 }

@@ -72,6 +72,24 @@ type RaftTransferred struct {
 	Term   uint64 `json:"term"`
 }
 
+// RaftChange is what is done to a node's replica.
+type RaftChange string
+
+// The changes of a group's members. A newcomer is a learner first; one that is promoted votes.
+const (
+	RaftAddLearner RaftChange = "add-learner"
+	RaftPromote    RaftChange = "promote"
+	RaftDemote     RaftChange = "demote"
+	RaftRemove     RaftChange = "remove"
+)
+
+// RaftMembers is the answer to a change of the members: node ids, as of an index of the log.
+type RaftMembers struct {
+	Index    uint64   `json:"index"`
+	Voters   []uint64 `json:"voters"`
+	Learners []uint64 `json:"learners"`
+}
+
 // RaftSnapshot is the answer to the request for a snapshot.
 type RaftSnapshot struct {
 	Index uint64 `json:"index"`
@@ -99,4 +117,14 @@ func (c *Client) TransferLeadership(ctx context.Context, group string, to uint64
 // TakeSnapshot makes the node that answers take a snapshot of its replica now.
 func (c *Client) TakeSnapshot(ctx context.Context, group string) (*RaftSnapshot, error) {
 	return send[RaftSnapshot](ctx, c, call{method: http.MethodPost, path: "/v1/raft/" + segment(group) + "/snapshot"})
+}
+
+// ChangeRaftMember changes what a node's replica is in a group. replica, in decimal, says which one where the node has several, of
+// disks that it lost; else it is empty.
+func (c *Client) ChangeRaftMember(ctx context.Context, group string, change RaftChange, node uint64, replica string) (*RaftMembers, error) {
+	query := url.Values{"change": {string(change)}, "node": {strconv.FormatUint(node, 10)}}
+	if replica != "" {
+		query.Set("replica", replica)
+	}
+	return send[RaftMembers](ctx, c, call{method: http.MethodPost, path: "/v1/raft/" + segment(group) + "/members", query: query})
 }
