@@ -191,10 +191,14 @@ func (c *core) alias(from, to *peer) {
 // learn takes what a Hello says, from either direction.
 func (s *session) learn(info *actors.PeerInfo) {
 	old := s.info
+	same := old != nil && old.NodeID == info.NodeID && old.DirectoryID == info.DirectoryID && old.Generation == info.Generation
+	if same && old.ClusterID != "" && info.ClusterID == "" {
+		return // said before it joined, and late: nobody leaves a cluster within a life
+	}
 	s.info = info
 	s.peer.facts.info.Store(info)
 	s.peer.blank.Store(s.core.blank(info))
-	if old == nil || old.NodeID == info.NodeID && old.DirectoryID == info.DirectoryID && old.Generation == info.Generation {
+	if old == nil || same {
 		return
 	}
 	// Another process lives there now: nothing that the old one knew holds any more.
