@@ -29,7 +29,8 @@ func Suite() runner.Suite {
 const conditions = `both in virtual time on one simulated network: 0.5 ms one way, streams lose nothing, nodes start within 0.5 s and
     know the first; a first contact of ours costs two round trips (QUIC, Hello), a dial of memberlist's one. detect-…: the median of seven
     deaths one after the other. false-positives: reports at any member that one which is well has failed; …/datagrams: probes may not
-    fall back on streams; stall=C: C of 128 are blocked for 16.4 s with gaps of 64 ms, 120 s. heal: halves of 32 apart for 25, 60 or 120 s;
+    fall back on streams; stall=C: the network ports of C of 128 are blocked for 16.4 s with gaps of
+    64 ms, 120 s, and what they run goes on; a model of the stall that tells the two apart, see swimactor/DESIGN.md. heal: halves of 32 apart for 25, 60 or 120 s;
     300 means not within 300 s. packets and bytes: datagrams, without headers, over 60 s at rest. …/sockets and cpu: whole nodes on
     loopback, alone in a network namespace. With -quick everything but N=32 and N=100 is done once instead of in each round`
 
