@@ -7,6 +7,7 @@ import (
 	"go.etcd.io/raft/v3/raftpb"
 
 	"github.com/hupe1980/rivven-cluster/actors"
+	"github.com/hupe1980/rivven-cluster/actors/consensus"
 	"github.com/hupe1980/rivven-cluster/node"
 	"github.com/hupe1980/rivven-cluster/raftactor"
 	"github.com/hupe1980/rivven-cluster/ringactor"
@@ -19,7 +20,9 @@ func TestHunt(t *testing.T) {
 		t.Skip("several whole clusters")
 	}
 	t.Run("mixed", func(t *testing.T) { testkit.Run(t, mixedHunt()) })
+	t.Run("answers", func(t *testing.T) { testkit.Run(t, answersHunt()) })
 	t.Run("lanes", func(t *testing.T) { testkit.Run(t, lanesHunt()) })
+	t.Run("watches", func(t *testing.T) { testkit.Run(t, watchesHunt()) })
 	t.Run("members", func(t *testing.T) { testkit.Run(t, membersHunt()) })
 	t.Run("founding", func(t *testing.T) { testkit.Run(t, foundingHunt()) })
 	t.Run("forger", func(t *testing.T) { testkit.Run(t, forgerHunt()) })
@@ -52,6 +55,30 @@ func mixedHunt() testkit.Scenario {
 	}
 }
 
+// answersHunt ends the leader right after a write came to it, before a majority can have it.
+func answersHunt() testkit.Scenario {
+	return testkit.Scenario{
+		Nodes: 5, For: 20 * time.Second, Net: lossy,
+		Setup: func(w *testkit.World) {
+			w.Load(4, 5, 50)
+			w.Linearizable(testkit.KVModel)
+			r := w.Rand("answers")
+			calm := time.Duration(0) // until then nobody ends
+			w.On(testkit.Match{Message: (*consensus.Propose)(nil), Actor: actors.RaftName(actors.GroupMeta)}, func(e testkit.Event) {
+				leader, _ := w.Leader()
+				if w.Now() < calm || leader == nil || leader.ID() != e.Node || r.IntN(5) > 0 {
+					return
+				}
+				calm = w.Now() + 2*time.Second
+				w.At(w.Now()+100*time.Microsecond, func() { leader.Crash(testkit.KeepPageCache) })
+				w.At(w.Now()+time.Second, leader.Restart)
+			})
+			w.Eventually("writes go through again", 20*time.Second, testkit.Progress(20))
+			afterwards(w)
+		},
+	}
+}
+
 // lanesHunt breaks and renews connections under much traffic.
 func lanesHunt() testkit.Scenario {
 	return testkit.Scenario{
@@ -59,12 +86,26 @@ func lanesHunt() testkit.Scenario {
 		Chaos: testkit.Plan{Cut: time.Second, Flap: 10 * time.Second, Pause: 5 * time.Second, Crash: 8 * time.Second},
 		Setup: func(w *testkit.World) {
 			w.Traffic(200)
-			// Longer than a connection without a sign of life lasts, and shorter than the next attempt and a member take to be given up.
+			// Longer than a connection without a sign of life lasts, and shorter than a member takes to be given up.
+			w.At(5*time.Second, func() { w.Net().Cut(1, 2) })
+			w.At(17*time.Second, func() { w.Net().Mend(1, 2) })
+			afterwards(w)
+		},
+	}
+}
+
+// watchesHunt lets connections end under watches, and nothing else: a node that starts anew would settle what was lost.
+func watchesHunt() testkit.Scenario {
+	return testkit.Scenario{
+		Nodes: 3, For: 40 * time.Second, Net: lossy,
+		Setup: func(w *testkit.World) {
+			w.Traffic(50)
+			// As long as a connection without a sign of life lasts: the next attempt, which comes at once, finds the link mended.
 			for i := range 3 {
 				at := time.Duration(2+12*i) * time.Second
 				from, to := 1+i, 1+(i+1)%3
 				w.At(at, func() { w.Net().Cut(from, to) })
-				w.At(at+10050*time.Millisecond, func() { w.Net().Mend(from, to) })
+				w.At(at+10*time.Second+100*time.Microsecond, func() { w.Net().Mend(from, to) })
 			}
 			afterwards(w)
 		},
@@ -74,7 +115,7 @@ func lanesHunt() testkit.Scenario {
 // membersHunt cuts members off for less time than it takes to be declared dead, and lets one of them stay away for longer.
 func membersHunt() testkit.Scenario {
 	return testkit.Scenario{
-		Nodes: 5, For: 100 * time.Second, Net: lossy,
+		Nodes: 5, For: 145 * time.Second, Net: lossy,
 		Setup: func(w *testkit.World) {
 			r := w.Rand("members")
 			for i := range 4 {
@@ -87,10 +128,13 @@ func membersHunt() testkit.Scenario {
 			w.At(20*time.Second, func() { gone.Crash(testkit.LoseUnsynced) })
 			w.At(65*time.Second, func() { gone.Restart() })
 			// Who slept while a member died wakes up with old words about it.
-			asleep := w.Node(1 + gone.ID()%5)
-			w.At(76*time.Second, func() { asleep.Pause(12 * time.Second) })
-			w.At(76200*time.Millisecond, func() { gone.Crash(testkit.LoseUnsynced) })
-			w.At(96*time.Second, func() { gone.Restart() })
+			for i := range 3 {
+				at := 76*time.Second + time.Duration(i)*22*time.Second
+				dies, sleeps := w.Node(1+i), w.Node(3+i)
+				w.At(at, func() { sleeps.Pause(12 * time.Second) })
+				w.At(at+200*time.Millisecond, func() { dies.Crash(testkit.LoseUnsynced) })
+				w.At(at+18*time.Second, func() { dies.Restart() })
+			}
 			afterwards(w)
 		},
 	}
