@@ -1,7 +1,9 @@
 package raftactor
 
 import (
+	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -71,7 +73,7 @@ func (p *pulses) start(ctx actor.Context) {
 // gather keeps a heartbeat until the next flush: a fifth of a heartbeat interval at most, so that those of groups whose
 // intervals begin at different ticks go together.
 func (p *pulses) gather(ctx actor.Context, m *beat) {
-	i, ok := slices.BinarySearchFunc(p.beats, m.To, func(b *beats, to string) int { return compare(b.to, to) })
+	i, ok := slices.BinarySearchFunc(p.beats, m.To, func(b *beats, to string) int { return strings.Compare(b.to, to) })
 	if !ok {
 		p.beats = slices.Insert(p.beats, i, &beats{to: m.To})
 	}
@@ -139,17 +141,7 @@ func (p *pulses) await(peer sleepPeer, m *sleepTicks, now time.Duration, known [
 	p.awaited = slices.Insert(p.awaited, i, a)
 }
 
-func byReplica(a *awaited, replica uint64) int { return compare(a.replica, replica) }
-
-func compare[T string | uint64](a, b T) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
-}
+func byReplica(a *awaited, replica uint64) int { return cmp.Compare(a.replica, replica) }
 
 // fire shows this node to the others, and looks who was silent for too long. After a pause of this process it listens first.
 func (p *pulses) fire(ctx actor.Context, now time.Duration, groups []*ticked) {

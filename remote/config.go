@@ -249,9 +249,6 @@ func (c *Config) validate() error {
 	if c.identity != nil && (len(c.identity.Name) > helloNameMax || len(c.identity.ClusterID) > helloClusterMax || c.identity.Generation == 0) {
 		errs = append(errs, fmt.Errorf("identity: want a name of at most %d bytes, a cluster id of at most %d, and a generation above 0", helloNameMax, helloClusterMax))
 	}
-	if c.bulkRate < 0 {
-		errs = append(errs, fmt.Errorf("bulk rate of %d bytes per second: want more, or 0 for no limit", c.bulkRate))
-	}
 	for _, r := range c.reserved {
 		if len(r.types) == 0 {
 			errs = append(errs, fmt.Errorf("WithReserved(%q) lists no message type", r.name))

@@ -2,6 +2,7 @@ package remote
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -158,12 +159,7 @@ func (m *manager) resume(ctx actor.Context) {
 
 // connIDs returns the connections in the order in which they came to be.
 func (m *manager) connIDs() []uint64 {
-	ids := make([]uint64, 0, len(m.conns))
-	for id := range m.conns {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	return ids
+	return slices.Sorted(maps.Keys(m.conns))
 }
 
 func (m *manager) closeAll() {

@@ -27,14 +27,7 @@ func (t *quicTransport) DialFresh(dial uint64, kind Kind, address string, expect
 
 // dial connects from a socket, or from a fresh one where it is nil: that lives as long as the connection.
 func (t *quicTransport) dial(dial uint64, socket *quicSocket, kind Kind, address string, expect uint64) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.closed {
-		return
-	}
-	t.work.Go(func() {
-		ctx, cancel := context.WithTimeout(t.ctx, dialDeadline)
-		defer cancel()
+	t.attempt(func(ctx context.Context) {
 		from, release, err := t.dialSocket(socket)
 		if err != nil {
 			t.handler.DialFailed(dial, err)
@@ -58,6 +51,20 @@ func (t *quicTransport) dial(dial uint64, socket *quicSocket, kind Kind, address
 	})
 }
 
+// attempt runs f beside, until the deadline of a dial, unless the transport is closed.
+func (t *quicTransport) attempt(f func(ctx context.Context)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return
+	}
+	t.work.Go(func() {
+		ctx, cancel := context.WithTimeout(t.ctx, dialDeadline)
+		defer cancel()
+		f(ctx)
+	})
+}
+
 // dialSocket returns what to dial from, and what gives it back.
 func (t *quicTransport) dialSocket(socket *quicSocket) (*quicSocket, func(), error) {
 	if socket != nil {
@@ -73,14 +80,7 @@ func (t *quicTransport) dialSocket(socket *quicSocket) (*quicSocket, func(), err
 
 // Find implements Finder.
 func (t *quicTransport) Find(find uint64, address string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.closed {
-		return
-	}
-	t.work.Go(func() {
-		ctx, cancel := context.WithTimeout(t.ctx, dialDeadline)
-		defer cancel()
+	t.attempt(func(ctx context.Context) {
 		host, port, err := net.SplitHostPort(address)
 		if err != nil {
 			t.handler.Found(find, nil, err)
