@@ -96,60 +96,7 @@ func TestGossipSocket(t *testing.T) {
 	}
 }
 
-// Connections that end in the middle cost messages, never their order, and nothing comes twice: over real sockets.
-func TestOrderAcrossReconnects(t *testing.T) {
-	a, b := startNode(t, 1), startNode(t, 2)
-	events, got := subscribe(t, a), b.inboxOf(t, "x")
-	classes := []actors.Class{actors.Default, actors.Control, actors.Append, actors.Bulk}
-	sent := uint64(0)
-	send := func(n int) {
-		for range n {
-			sent++
-			for _, class := range classes {
-				actors.Send(class, a.Root, b.pid("x"), wrapperspb.UInt64(uint64(class)<<32|sent))
-			}
-		}
-	}
-	send(1)
-	next(t, events)
-	var last, arrived [actors.Classes]uint64
-	take := func(m any) {
-		v := m.(*wrapperspb.UInt64Value).Value
-		class, number := v>>32, v&(1<<32-1)
-		if number <= last[class] {
-			t.Fatalf("message %d of class %s came after message %d", number, actors.Class(class), last[class])
-		}
-		last[class] = number
-		arrived[class]++
-	}
-	for range 10 {
-		send(1000)
-		take(next(t, got))
-		for _, c := range b.connections() {
-			c.Close(CodeDone, "the test breaks it")
-		}
-		for up := false; !up; {
-			_, up = next(t, events).(*actors.PeerUp)
-		}
-	}
-	before := sent
-	for _, class := range classes {
-		for last[class] <= before {
-			if len(got) == 0 {
-				send(1) // one may still meet the end of its connection
-			}
-			take(next(t, got))
-		}
-		if arrived[class] < 10 {
-			t.Errorf("%d messages of class %s arrived", arrived[class], class)
-		}
-	}
-	if p := knownPeer(t, a, b.address()); p.Reconnects < 10 {
-		t.Errorf("%d reconnects", p.Reconnects)
-	}
-	t.Logf("of %d each: %v", sent, arrived)
-}
-
+// connections are those that are open now.
 func (n *testNode) connections() []*quicConn {
 	tr := n.remote.core.transport.(*quicTransport)
 	tr.mu.Lock()
