@@ -54,7 +54,7 @@ type Resolved struct {
 }
 
 // SubscribePeers asks the actor "remote" for [PeerUp] and [PeerDown]: first a PeerUp for each connected peer, then
-// changes, in order, until the subscriber stops. Local message.
+// changes, in order, until the subscriber stops; a restart of "remote" shows as PeerDown for all. Local message.
 type SubscribePeers struct{}
 
 // PeerUp says that a session with the peer stands. It comes again for a connected peer whose Hello changed, such as one that joined a

@@ -38,6 +38,8 @@ type core struct {
 	refusedIn   limitedLog
 	unusable    limitedLog
 	manager     *actor.PID
+	// subscribers are the manager's, and outlive its restarts.
+	subscribers []*actor.PID
 
 	dialSequence atomic.Uint64
 

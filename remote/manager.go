@@ -31,10 +31,9 @@ type manager struct {
 	finds map[uint64]*find
 	found uint64 // the number of the last
 
-	connected   map[*peer]*actors.PeerInfo
-	subscribers []*actor.PID
-	draining    *draining
-	publishing  actors.Timer
+	connected  map[*peer]*actors.PeerInfo
+	draining   *draining
+	publishing actors.Timer
 }
 
 type managedConn struct {
@@ -70,6 +69,11 @@ func (m *manager) Receive(ctx actor.Context) {
 	case *actor.Restarting, *actor.Stopping:
 		m.publishing.Stop()
 		m.closeAll()
+		for _, p := range m.core.peers.all() {
+			if info := m.connected[p]; info != nil {
+				m.publish(ctx, &actors.PeerDown{Peer: info, Reason: "the remote ends its sessions"})
+			}
+		}
 	case *actor.Terminated:
 		m.unsubscribe(msg.Who)
 	case *listening:
@@ -360,8 +364,8 @@ func (m *manager) onSubscribe(ctx actor.Context) {
 	if who == nil {
 		return
 	}
-	if !slices.ContainsFunc(m.subscribers, who.Equal) {
-		m.subscribers = append(m.subscribers, who)
+	if !slices.ContainsFunc(m.core.subscribers, who.Equal) {
+		m.core.subscribers = append(m.core.subscribers, who)
 		ctx.Watch(who)
 	}
 	for _, p := range m.core.peers.all() {
@@ -372,7 +376,7 @@ func (m *manager) onSubscribe(ctx actor.Context) {
 }
 
 func (m *manager) unsubscribe(who *actor.PID) {
-	m.subscribers = slices.DeleteFunc(m.subscribers, who.Equal)
+	m.core.subscribers = slices.DeleteFunc(m.core.subscribers, who.Equal)
 	for p, pid := range m.sessions {
 		if pid.Id == who.Id {
 			delete(m.sessions, p)
@@ -381,7 +385,7 @@ func (m *manager) unsubscribe(who *actor.PID) {
 }
 
 func (m *manager) publish(ctx actor.Context, event any) {
-	for _, who := range m.subscribers {
+	for _, who := range m.core.subscribers {
 		ctx.Send(who, event)
 	}
 }

@@ -80,6 +80,9 @@ func newInstruments(m actors.Metrics) *instruments {
 	sent := func(path string) actors.Counter {
 		return m.Counter("rivven_swim_messages_sent_total", "Messages sent, by path.", "path", path)
 	}
+	signals := func(signal string) actors.Counter {
+		return m.Counter("rivven_swim_signals_total", "Connections lost and peers back that made this node ask the member at once.", "signal", signal)
+	}
 	members := func(state string) actors.Gauge {
 		return m.Gauge("rivven_swim_members", "Members known, this node included, by state.", "state", state)
 	}
@@ -104,6 +107,8 @@ func newInstruments(m actors.Metrics) *instruments {
 			{m.Counter("rivven_swim_large_updates_total", "Updates sent on streams because of their size."), func(s *swim.Stats) uint64 { return s.LargeUpdates }},
 			{m.Counter("rivven_swim_verifications_total", "Signatures of records that were checked."), func(s *swim.Stats) uint64 { return s.Verifications }},
 			{m.Counter("rivven_swim_sign_failures_total", "Own records that could not be signed and were not published."), func(s *swim.Stats) uint64 { return s.SignFailures }},
+			{signals("lost"), func(s *swim.Stats) uint64 { return s.SignalsLost }},
+			{signals("back"), func(s *swim.Stats) uint64 { return s.SignalsBack }},
 			{sent("datagram"), func(s *swim.Stats) uint64 { return s.SentDatagrams }},
 			{sent("stream"), func(s *swim.Stats) uint64 { return s.SentStreams }},
 			{m.Counter("rivven_swim_datagram_sent_bytes_total", "Payload of the datagrams sent, estimated."), func(s *swim.Stats) uint64 { return s.SentBytes }},

@@ -69,6 +69,12 @@ func (a *shell) Receive(ctx actor.Context) {
 		a.tick(ctx, msg)
 	case *actors.Inbound:
 		a.receive(ctx, msg)
+	case *actors.PeerDown:
+		now := a.env.Boot()
+		a.perform(ctx, now, a.core.PeerLost(now, msg.Peer.NodeID, msg.Peer.Generation))
+	case *actors.PeerUp:
+		now := a.env.Boot()
+		a.perform(ctx, now, a.core.PeerBack(now, msg.Peer.NodeID, msg.Peer.Generation))
 	case *membership.Subscribe:
 		a.subscribe(ctx, ctx.Sender())
 	case *membership.Unsubscribe:
@@ -116,6 +122,7 @@ func (a *shell) start(ctx actor.Context) {
 		a.perform(ctx, now, core.Leave(now))
 	}
 	a.metrics.read(core, now, true)
+	ctx.Request(ctx.ActorSystem().NewLocalPID(actors.NameRemote), &actors.SubscribePeers{})
 }
 
 // resume takes over from the core of an actor that failed: its record, as the incarnation that follows, and the

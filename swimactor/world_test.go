@@ -37,6 +37,7 @@ type worldNode struct {
 	system *actors.System
 	swim   *actor.PID
 	down   bool
+	heeds  []*actor.PID // who asked the remote for its peers
 }
 
 type entry struct {
@@ -176,6 +177,9 @@ func (n *worldNode) remote(ctx actor.Context) {
 		}
 		asker := ctx.Sender()
 		n.w.after(0, func() { n.system.Root.Send(asker, answer) })
+	}
+	if _, ok := ctx.Message().(*actors.SubscribePeers); ok {
+		n.heeds = append(n.heeds, ctx.Sender())
 	}
 	if msg, ok := ctx.Message().(*actors.Resolve); ok {
 		answer := &actors.Resolved{Address: msg.Address}

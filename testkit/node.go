@@ -166,6 +166,16 @@ func (n *Node) Restart() {
 	n.start()
 }
 
+// ResetConns is what a machine does whose process died: peers that still send to that life on their connections learn at once that it
+// does not know them. Without it they find out by the idle time, or when the node is back.
+func (n *Node) ResetConns() {
+	if n.up {
+		return
+	}
+	n.world.event(Event{Kind: "reset", Node: n.id})
+	n.resetOrphans()
+}
+
 // Wipe crashes the node and gives it a blank disk.
 func (n *Node) Wipe() {
 	n.Crash(LoseUnsynced)

@@ -32,6 +32,11 @@ type Core struct {
 	next   int       // position in order
 	urgent []uint64  // members to probe out of turn
 	probe  *probe
+	round  *timer // begins the next
+
+	hints     []uint64      // members to probe because of a signal
+	hinted    bool          // the last round was for one of them
+	nextEarly time.Duration // no round is begun early before
 
 	suspects  []*member // those with a suspicion
 	nextDoubt int       // position in suspects
@@ -104,7 +109,7 @@ func New(cfg Config, self Record, rng *rand.Rand) (*Core, error) {
 // interval so that nodes started together don't act together.
 func (c *Core) Start(now time.Duration) Output {
 	c.me.since, c.lastHeard, c.lastSync = now, now, now
-	c.timers.add(now+c.fraction(c.cfg.ProtocolPeriod), true, c.probeNext)
+	c.nextRound(now + c.fraction(c.cfg.ProtocolPeriod))
 	c.timers.add(now+c.fraction(c.cfg.HealInterval), false, c.heal)
 	c.syncTimer = c.timers.add(now+c.jitter(c.syncPause), false, c.syncNext)
 	return c.done()

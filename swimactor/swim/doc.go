@@ -1,7 +1,7 @@
 // Package swim is the SWIM membership and failure detection protocol with the
 // Lifeguard extensions, as a pure state machine: no clock, no goroutine, no
 // socket. A Core is fed with inputs (Start, Tick, Receive, Join, Resolved,
-// Leave, UpdateTags), each stamped with the reading of a monotonic clock, and
+// Leave, UpdateTags, PeerLost, PeerBack), each stamped with the reading of a monotonic clock, and
 // answers with an Output: messages to send, events to publish, seeds to
 // resolve, and the time at which Tick is due.
 //

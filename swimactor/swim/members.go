@@ -26,6 +26,8 @@ type member struct {
 	fetchedAt  time.Duration // its record was last asked for
 	fetched    bool
 	conflicted string // directory id of the last refused claimant
+
+	hint hint
 }
 
 // digestBuckets is part of the wire format.

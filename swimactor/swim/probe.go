@@ -31,9 +31,12 @@ func (c *Core) enrol(m *member) {
 	c.order[last], c.order[at] = c.order[at], c.order[last]
 }
 
-// target picks whom to probe: a second opinion if one is wanted, else the next
-// of the shuffled round.
+// target picks whom to probe: whose connection gave a signal, then a second
+// opinion if one is wanted, else the next of the shuffled round.
 func (c *Core) target() *member {
+	if m := c.hintedTarget(); m != nil {
+		return m
+	}
 	for len(c.urgent) > 0 {
 		id := c.urgent[0]
 		c.urgent = c.urgent[1:]
@@ -57,11 +60,13 @@ func (c *Core) target() *member {
 	return nil
 }
 
+func (c *Core) nextRound(at time.Duration) { c.round = c.timers.add(at, true, c.probeNext) }
+
 // probeNext starts a round.
 func (c *Core) probeNext(now time.Duration) {
 	m := c.target()
 	if m == nil {
-		c.timers.add(now+c.cfg.ProtocolPeriod, true, c.probeNext)
+		c.nextRound(now + c.cfg.ProtocolPeriod)
 		return
 	}
 	p := &probe{
@@ -165,7 +170,7 @@ func (c *Core) endProbe(p *probe) {
 	c.close(p.direct)
 	c.close(p.stream)
 	c.close(p.indirect)
-	c.timers.add(p.endAt, true, c.probeNext)
+	c.nextRound(p.endAt)
 }
 
 // measure smooths the round trip time with weight 1/8, as TCP does.

@@ -20,6 +20,8 @@ type Stats struct {
 	Syncs           uint64 // synchronisations opened by this node
 	SyncsDiffering  uint64 // of those, answered with a difference
 	HealAttempts    uint64
+	SignalsLost     uint64 // lost connections that made a member be probed
+	SignalsBack     uint64 // processes that showed themselves to the carrier and were asked for
 	Conflicts       uint64
 	LargeUpdates    uint64 // updates sent on streams because of their size
 	Verifications   uint64 // signatures checked
