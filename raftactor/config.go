@@ -61,7 +61,8 @@ type Config struct {
 	// the reads that wait. Over it a request is refused with CODE_BUSY. Default 16,384.
 	MaxPending int
 	// MaxSizePerMsg, MaxInflightMsgs, MaxInflightBytes are the flow control towards one follower; MaxUncommittedSize
-	// bounds the entries that wait for a quorum. Default 1 MiB, 256, 64 MiB, 64 MiB.
+	// bounds the entries that wait for a quorum. Default 1 MiB, 256, 16 MiB, 64 MiB: what is in flight to one node shares the
+	// remote's 64 MiB of appends that wait for it.
 	MaxSizePerMsg, MaxInflightBytes, MaxUncommittedSize uint64
 	MaxInflightMsgs                                     int
 	// RequestTimeout bounds a forwarded request and a read. Default 10 s.
@@ -85,7 +86,7 @@ func (c *Config) EnsureDefaults() {
 	setDefault(&c.MaxPending, 16_384)
 	setDefault(&c.MaxSizePerMsg, 1<<20)
 	setDefault(&c.MaxInflightMsgs, 256)
-	setDefault(&c.MaxInflightBytes, 64<<20)
+	setDefault(&c.MaxInflightBytes, 16<<20)
 	setDefault(&c.MaxUncommittedSize, 64<<20)
 	setDefault(&c.RequestTimeout, 10*time.Second)
 	if c.NodeID == 0 && c.Replica == 0 {

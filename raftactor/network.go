@@ -109,18 +109,25 @@ func classOf(t raftpb.MessageType) actors.Class {
 	return actors.Control
 }
 
-// send gathers what goes to the same replica in the same class into one message.
+// stepBytes is where a Step ends, though never before its first message: the remote drops what is larger than a frame, and a
+// follower that is behind is sent tens of megabytes in one turn.
+const stepBytes = 1 << 20
+
+// send gathers what goes to the same replica in the same class into one message, or into several where it is much.
 func (g *group) send(ctx actor.Context, out []outgoing) {
 	for i := range out {
 		if out[i].message == nil {
 			continue
 		}
 		to, class, instance := out[i].message.GetTo(), classOf(out[i].message.GetType()), out[i].instance
-		step := &Step{Instance: g.instance, ToInstance: instance}
+		step, size := &Step{Instance: g.instance, ToInstance: instance}, 0
 		for j := i; j < len(out); j++ {
 			m := out[j].message
-			if m == nil || m.GetTo() != to || out[j].instance != instance || classOf(m.GetType()) != class || len(step.Messages) == maxMessages {
+			if m == nil || m.GetTo() != to || out[j].instance != instance || classOf(m.GetType()) != class {
 				continue
+			}
+			if size += sizeMessage(m); len(step.Messages) > 0 && size > stepBytes || len(step.Messages) == maxMessages {
+				break // what follows must not overtake it
 			}
 			out[j].message = nil
 			if m.GetFrom() == g.cfg.Replica {

@@ -21,18 +21,19 @@ import (
 
 // world runs the actors of several nodes on the test's own goroutine, in a seeded order and in virtual time.
 type world struct {
-	t      testing.TB
-	now    time.Duration
-	queue  []func()
-	timers []*worldTimer
-	seq    int
-	rng    *rand.Rand
-	nodes  []*node
-	cut    map[[2]int]bool
-	lanes  map[string]time.Duration
-	filter func(from, to int, m proto.Message) bool // false: lost
-	delay  func(from, to int, m proto.Message) time.Duration
-	log    *zap.Logger
+	t         testing.TB
+	now       time.Duration
+	queue     []func()
+	timers    []*worldTimer
+	seq       int
+	rng       *rand.Rand
+	nodes     []*node
+	cut       map[[2]int]bool
+	lanes     map[string]time.Duration
+	filter    func(from, to int, m proto.Message) bool // false: lost
+	delay     func(from, to int, m proto.Message) time.Duration
+	oversized int // messages that no frame of the remote holds, lost
+	log       *zap.Logger
 
 	entries map[uint64]string // what was applied at an index, on whichever node came first
 	leaders map[uint64]uint64 // by term
@@ -41,6 +42,7 @@ type world struct {
 const (
 	netLatency  = 200 * time.Microsecond
 	syncLatency = 300 * time.Microsecond
+	frameMax    = 4 << 20 // of the remote's, but for bulk
 )
 
 type worldTimer struct {
@@ -382,6 +384,10 @@ func (l *link) SendClass(class actors.Class, pid *actor.PID, e *actor.MessageEnv
 	data, err := proto.Marshal(m)
 	if err != nil {
 		w.t.Fatal(err)
+	}
+	if len(data) > frameMax {
+		w.oversized++
+		return
 	}
 	var to *node
 	for _, n := range w.nodes {
