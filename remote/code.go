@@ -26,10 +26,11 @@ const (
 	CodeStale         Code = 35 // an older generation than the one that is connected
 	CodeDuplicate     Code = 36 // another directory under this node's own id
 	CodeCertificate   Code = 37 // the certificate was not accepted
+	CodeAddress       Code = 38 // another node lives where the peer says that it does
 )
 
 const (
-	codeLast    = CodeCertificate
+	codeLast    = CodeAddress
 	codeUnnamed = CodeProtocol - 1 // stands in metrics for a code that has no name here
 )
 
@@ -37,7 +38,7 @@ var codeNames = map[Code]string{
 	CodeDone: "done", CodeShutdown: "shutdown", CodeRenew: "renew", CodeSuperseded: "superseded", CodeAlias: "alias",
 	CodeProtocol: "protocol", CodeFrameTooLarge: "frame_too_large", CodeTable: "table", CodeTimeout: "timeout",
 	CodeLimit: "limit", CodeVersion: "version", CodeCluster: "cluster", CodeIdentity: "identity", CodeStale: "stale",
-	CodeDuplicate: "duplicate", CodeCertificate: "certificate",
+	CodeDuplicate: "duplicate", CodeCertificate: "certificate", CodeAddress: "address",
 }
 
 func (c Code) String() string {

@@ -33,6 +33,7 @@ type core struct {
 	classes     *classes
 	reserved    reservedTable
 	peers       peerTable
+	residents   residents
 	refusals    refusals
 	notSent     limitedLog
 	refusedIn   limitedLog

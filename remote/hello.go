@@ -102,8 +102,8 @@ func (c *core) checkHello(h *Hello, certified uint64) (*actors.PeerInfo, *CloseE
 	if h.ClusterId != "" && self.ClusterID != "" && h.ClusterId != self.ClusterID {
 		return nil, &CloseError{Code: CodeCluster, Reason: fmt.Sprintf("node %d belongs to cluster %s, and node %d to %s", h.NodeId, quoteShort(h.ClusterId), self.NodeID, quoteShort(self.ClusterID))}
 	}
-	if h.NodeId != self.NodeID && h.Address == self.Address {
-		return nil, &CloseError{Code: CodeIdentity, Reason: fmt.Sprintf("node %d says that it lives at %s, and that is node %d", h.NodeId, h.Address, self.NodeID)}
+	if refusal := c.claims(h); refusal != nil {
+		return nil, refusal
 	}
 	if h.NodeId == self.NodeID && directory != self.DirectoryID {
 		return nil, &CloseError{Code: CodeDuplicate, Reason: fmt.Sprintf("two nodes claim the id %d: directory %s at %s, and directory %s at %s", h.NodeId, directory, h.Address, self.DirectoryID, self.Address)}
@@ -119,7 +119,7 @@ func (c *core) isSelf(info *actors.PeerInfo) bool {
 	return info.NodeID == self.NodeID && info.DirectoryID == self.DirectoryID
 }
 
-// logRefusal writes why two nodes do not talk, once for each reason.
+// logRefusal writes and announces why two nodes do not talk, once for each reason.
 func (c *core) logRefusal(node uint64, remote string, err *CloseError) {
 	c.metrics.refusedConns.add(err.Code)
 	who := remote
@@ -128,6 +128,7 @@ func (c *core) logRefusal(node uint64, remote string, err *CloseError) {
 	}
 	if c.refusals.first(who, err.Code) {
 		c.log.Warn("peer refused", refusalFields(node, remote, err)...)
+		c.announce(&PeerRefusedEvent{NodeID: node, RemoteAddress: remote, Code: err.Code, Reason: err.Reason, ByPeer: err.Remote})
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/quic-go/quic-go"
+
+	"github.com/hupe1980/rivven-cluster/actors"
 )
 
 func TestHostileCertificates(t *testing.T) {
@@ -89,10 +91,10 @@ func TestHostileHellos(t *testing.T) {
 		// The right CA and the wrong id: its certificate is node 9's.
 		"the good peer's id": {func(s *siege) []byte { return s.hello(func(h *Hello) { h.NodeId = 2 }) }, CodeIdentity},
 		"our own id":         {func(s *siege) []byte { return s.hello(func(h *Hello) { h.NodeId = 1 }) }, CodeIdentity},
-		"our own address":    {func(s *siege) []byte { return s.hello(func(h *Hello) { h.Address = s.address() }) }, CodeIdentity},
+		"our own address":    {func(s *siege) []byte { return s.hello(func(h *Hello) { h.Address = s.address() }) }, CodeAddress},
 		"the good peer's address": {func(s *siege) []byte {
 			return s.hello(func(h *Hello) { h.Address = s.good.address() })
-		}, CodeIdentity},
+		}, CodeAddress},
 	} {
 		t.Run(name, func(t *testing.T) {
 			besiege(t, func(s *siege) {
@@ -157,4 +159,51 @@ type ticketCounter struct {
 func (c *ticketCounter) Put(key string, state *tls.ClientSessionState) {
 	c.tickets.Add(1)
 	c.ClientSessionCache.Put(key, state)
+}
+
+// A good certificate and the address of a member that happens to be down: nothing meant for that one may come here. Once the member is
+// dead the address is free.
+func TestHostileAddressClaim(t *testing.T) {
+	besiege(t, func(s *siege) {
+		verdict := func(alive bool) {
+			s.Root.Send(s.remote.manager, &actors.PeerVerdict{NodeID: 5, Address: "127.0.0.1:9", Alive: alive})
+		}
+		announced := make(chan *PeerRefusedEvent, 100)
+		subscription := s.EventStream.Subscribe(func(event any) {
+			if refused, ok := event.(*PeerRefusedEvent); ok {
+				announced <- refused
+			}
+		})
+		defer s.EventStream.Unsubscribe(subscription)
+		verdict(true)
+		for _, kind := range []Kind{KindMain, KindBulk, KindDatagram} {
+			conn := rawClient(t, s.testNode, 9, protocols[kind])
+			stream, err := conn.OpenStream()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := stream.Write(s.hello(func(*Hello) {})); err != nil {
+				t.Fatal(err)
+			}
+			if code := closeCode(t, conn); code != CodeAddress {
+				t.Fatalf("%s: closed with %s", kind, code)
+			}
+		}
+		s.closedHere(3, CodeAddress)
+		s.refused(3, CodeAddress)
+		if e := <-announced; e.NodeID != 9 || e.Code != CodeAddress || e.ByPeer || len(announced) != 0 {
+			t.Errorf("announced %+v and %d more, want one", e, len(announced))
+		}
+		status, err := s.remote.Status(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range status.Peers {
+			if p.Info != nil && p.Info.NodeID == 9 {
+				t.Errorf("node 9 has a session: %+v", p)
+			}
+		}
+		verdict(false)
+		saysHello(t, s.testNode, KindMain)
+	})
 }

@@ -136,6 +136,7 @@ func (m *manager) onRequest(ctx actor.Context, message any) {
 	case *actors.SubscribePeers:
 		m.onSubscribe(ctx)
 	case *actors.PeerVerdict:
+		m.core.residents.hear(msg)
 		if p := m.core.peers.find(msg.Address); p != nil {
 			m.toSession(ctx, p.final(), &verdict{msg.NodeID, msg.Alive})
 		}

@@ -30,6 +30,16 @@ type EndpointConnectedEvent struct{ Address string }
 // EndpointTerminatedEvent is published on the system's event stream when a session with a peer is lost.
 type EndpointTerminatedEvent struct{ Address string }
 
+// PeerRefusedEvent is published on the system's event stream when this node refuses a peer for good or is refused by one: once for each
+// peer and code, until the two were connected again.
+type PeerRefusedEvent struct {
+	NodeID        uint64 // by its certificate; 0 where it showed none
+	RemoteAddress string
+	Code          Code
+	Reason        string
+	ByPeer        bool // the peer refused this node
+}
+
 // Ping asks the activator of one's own system for a *Pong. Local message.
 type Ping struct{}
 

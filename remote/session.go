@@ -40,8 +40,7 @@ type session struct {
 	limits *FrameLimits     // what the peer takes, from the same Hello
 	up     *actors.PeerInfo // as reported; nil while down
 	ever   bool
-	dead   bool   // the membership said so
-	expect uint64 // the node that the membership knows here; 0 is anybody
+	dead   bool // the membership said so
 	lonely int
 
 	lines    [kinds]line
@@ -223,7 +222,10 @@ func (s *session) onNeeded(kind Kind) {
 	}
 }
 
-func (s *session) dialMain() { s.dial(&s.lines[KindMain], s.peer.address, s.expect) }
+func (s *session) dialMain() { s.dial(&s.lines[KindMain], s.peer.address, s.resident()) }
+
+// resident is the node that the membership knows here; 0 is anybody.
+func (s *session) resident() uint64 { return s.core.residents.of(s.peer.address) }
 
 func (s *session) dial(l *line, address string, expect uint64) {
 	s.settle(l, phaseDialing)
@@ -326,7 +328,7 @@ func (s *session) mainFailed(ctx actor.Context, l *line, err error) {
 
 // forget gives the session up when nobody has wanted the peer for long, and reports whether it did.
 func (s *session) forget() bool {
-	if s.peer.used.Swap(false) || s.inbound[KindMain].conn != nil || s.expect != 0 {
+	if s.peer.used.Swap(false) || s.inbound[KindMain].conn != nil || s.resident() != 0 {
 		s.lonely = 0
 		return false
 	}
@@ -354,7 +356,7 @@ func (s *session) backoff(failures int) time.Duration {
 
 func (s *session) logFailure(l *line, err error) {
 	if refusal, ok := refusalOf(err); ok {
-		node := s.expect
+		node := s.resident()
 		if s.info != nil {
 			node = s.info.NodeID
 		}
@@ -446,7 +448,7 @@ func (s *session) answerResolves(ctx actor.Context, info *actors.PeerInfo, err e
 
 func (s *session) onVerdict(msg *verdict) {
 	if msg.alive {
-		s.dead, s.expect = false, msg.node
+		s.dead = false
 		if s.up == nil {
 			s.dialNow()
 		}
@@ -455,7 +457,7 @@ func (s *session) onVerdict(msg *verdict) {
 	if s.info != nil && s.info.NodeID != msg.node {
 		return
 	}
-	s.dead, s.expect = true, 0
+	s.dead = true
 	if s.up != nil || s.inbound[KindMain].conn != nil {
 		return // somebody speaks to this node from there: the verdict may be on its former life
 	}

@@ -325,8 +325,8 @@ func (s *session) rejects(info *actors.PeerInfo) *CloseError {
 	switch {
 	case s.draining:
 		return &CloseError{Code: CodeShutdown, Reason: "this node is stopping"}
-	case s.up != nil && s.up.NodeID != info.NodeID:
-		return &CloseError{Code: CodeIdentity, Reason: "it says that it lives at " + info.Address + ", where " + s.up.String() + " is connected"}
+	case s.up != nil && s.up.NodeID != info.NodeID && s.resident() != info.NodeID:
+		return &CloseError{Code: CodeAddress, Reason: "it says that it lives at " + info.Address + ", where " + s.up.String() + " is connected"}
 	case (s.up != nil || s.inbound[KindMain].conn != nil) && info.NodeID == s.info.NodeID && info.Generation < s.info.Generation:
 		return &CloseError{Code: CodeStale, Reason: "a newer generation of " + info.String() + " is connected"}
 	}

@@ -1,10 +1,15 @@
 package testkit_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
 
+	"github.com/hupe1980/rivven-cluster/actors"
+	"github.com/hupe1980/rivven-cluster/actors/membership"
+	"github.com/hupe1980/rivven-cluster/node"
+	"github.com/hupe1980/rivven-cluster/remote"
 	"github.com/hupe1980/rivven-cluster/testkit"
 )
 
@@ -108,5 +113,57 @@ func TestScenarioReusedID(t *testing.T) {
 		w.Must(1, heir, "k", "2", 5*time.Second)
 		dead.Crash(testkit.KeepPageCache)
 		w.Heal(leader.ID(), other.ID(), heir.ID())
+	})
+}
+
+// A node with a good certificate that says it lives where a member lives that is down: until the membership has declared that one dead,
+// nobody takes it for its resident; after that the address is free.
+func TestScenarioClaimedAddress(t *testing.T) {
+	claims := false
+	configure := func(id int, cfg *node.Config) {
+		if id == 4 && claims {
+			cfg.Advertise = "n3:9093"
+		}
+	}
+	play(t, testkit.Scenario{Nodes: 4, Configure: configure}, func(w *testkit.World) {
+		formed(w)
+		together(w, 10*time.Second)
+		claims = true
+		defer func() { claims = false }()
+		w.Node(3).Crash(testkit.KeepPageCache)
+		w.Node(4).Restart()
+		witnesses := []*testkit.Node{w.Node(1), w.Node(2)}
+		resident := func(by *testkit.Node) (known bool) {
+			answer, err := by.Ask(actors.NameRemote, &remote.GetStatus{}, time.Second)
+			w.Require("the remote tells how its peers are", err == nil, "%v", err)
+			for _, p := range answer.(*remote.Status).Peers {
+				known = known || p.Address == "n3:9093" && p.Info != nil && p.Info.NodeID == 4
+			}
+			return known
+		}
+		refused := 0 // looks at which the address was still its member's
+		for open := len(witnesses); open > 0; w.RunFor(100 * time.Millisecond) {
+			open = 0
+			for _, by := range witnesses {
+				if (testkit.View{World: w}).Member(by, 3).GetState() == membership.State_STATE_DEAD {
+					continue
+				}
+				open++
+				refused++
+				w.Require("a member's address is its own", !resident(by), "node %d has node 4 there", by.ID())
+			}
+		}
+		w.Require("it was looked at meanwhile", refused > 10, "only %d times", refused)
+		w.Await("the address of a dead member is free", 15*time.Second, func(testkit.View) error {
+			if !resident(w.Node(1)) || !resident(w.Node(2)) {
+				return errors.New("node 4 is not taken")
+			}
+			return nil
+		})
+		claims = false
+		w.Node(4).Restart()
+		w.RunFor(time.Second)
+		w.Node(3).Restart()
+		together(w, 30*time.Second)
 	})
 }
