@@ -24,13 +24,14 @@ type lab struct {
 	mu      sync.Mutex
 	nodes   map[string]simnet.PacketReceiver
 	deaf    map[string]bool
+	mute    map[string]bool
 	loss    float64
 	rand    *rand.Rand
 }
 
 func newLab() *lab {
 	return &lab{
-		latency: time.Millisecond, nodes: make(map[string]simnet.PacketReceiver), deaf: make(map[string]bool),
+		latency: time.Millisecond, nodes: make(map[string]simnet.PacketReceiver), deaf: make(map[string]bool), mute: make(map[string]bool),
 		rand: rand.New(rand.NewPCG(1, 2)),
 	}
 }
@@ -45,7 +46,7 @@ func (l *lab) SendPacket(p simnet.Packet) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	to := l.nodes[p.To.String()]
-	if to == nil || l.deaf[p.From.String()] || l.deaf[p.To.String()] || l.rand.Float64() < l.loss {
+	if to == nil || l.mute[p.From.String()] || l.deaf[p.From.String()] || l.deaf[p.To.String()] || l.rand.Float64() < l.loss {
 		return nil
 	}
 	time.AfterFunc(l.latency, func() { to.RecvPacket(p) })
@@ -57,6 +58,13 @@ func (l *lab) cut(address string, on bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.deaf[address] = on
+}
+
+// silence keeps every packet from an address.
+func (l *lab) silence(address string, on bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.mute[address] = on
 }
 
 func (l *lab) lose(part float64) {

@@ -74,6 +74,7 @@ type line struct {
 	failures int
 	renewing bool // comes back at once
 	leaving  bool // the peer asked to end it
+	doubtful bool // the peer may have forgotten it
 	turn     uint64
 	timer    actors.Timer // of the phase
 	age      actors.Timer // until the connection is renewed
@@ -229,7 +230,8 @@ func (s *session) resident() uint64 { return s.core.residents.of(s.peer.address)
 
 func (s *session) dial(l *line, address string, expect uint64) {
 	s.settle(l, phaseDialing)
-	l.dial, l.address, l.conn, l.renewing, l.leaving = s.core.dialSequence.Add(1), address, nil, false, false
+	l.dial, l.address, l.conn = s.core.dialSequence.Add(1), address, nil
+	l.renewing, l.leaving, l.doubtful = false, false, false
 	l.since = s.core.env.Boot()
 	s.core.metrics.dials.Add(1)
 	s.tell(&dialing{l.dial, s.peer})

@@ -297,6 +297,9 @@ func (s *session) onCameIn(ctx actor.Context, msg *cameIn) {
 		// It is there, and what it asks is answered as soon as this node's own connection stands.
 		s.open()
 	}
+	if kind == KindMain {
+		s.resolveDoubt()
+	}
 	in := &s.inbound[kind]
 	switch {
 	case in.conn == nil:
@@ -362,6 +365,9 @@ func (s *session) onClosed(ctx actor.Context, msg *closed) {
 			in.age.Stop()
 		}
 		*in = inbound{}
+		if msg.conn.Kind() == KindMain {
+			s.doubt(msg.err)
+		}
 		if next != nil {
 			s.admit(in, next, info)
 		} else if msg.conn.Kind() == KindDatagram {
@@ -403,6 +409,7 @@ func (s *session) mainClosed(ctx actor.Context, l *line, was phase, err error) {
 	for _, class := range KindMain.Lanes() {
 		s.peer.out[class].detach(false)
 	}
+	s.doubt(err)
 	if l.renewing && acknowledged(err) {
 		s.dialMain()
 		return

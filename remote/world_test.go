@@ -272,6 +272,7 @@ type memConn struct {
 	outs      map[actors.Class]*memLane
 	early     map[actors.Class][][]byte
 	finished  int
+	forgotten bool
 }
 
 type memLane struct {
@@ -286,7 +287,10 @@ func (c *memConn) RemoteAddr() string { return c.other.t.address }
 
 func (c *memConn) Greet(frame []byte) {
 	c.t.w.after(c.t.w.latency, func() {
-		if !c.ended && !c.other.ended {
+		switch {
+		case c.other.forgotten:
+			c.other.reset()
+		case !c.ended && !c.other.ended:
 			c.other.t.handler.Greeting(c.other, frame)
 		}
 	})
@@ -312,6 +316,10 @@ func (c *memConn) pump(class actors.Class, lane *memLane) {
 }
 
 func (c *memConn) arrive(class actors.Class, b []byte) {
+	if c.forgotten {
+		c.reset()
+		return
+	}
 	if c.ended {
 		return
 	}
@@ -335,6 +343,10 @@ func (c *memConn) arrive(class actors.Class, b []byte) {
 }
 
 func (c *memConn) laneEnded() {
+	if c.forgotten {
+		c.reset()
+		return
+	}
 	if c.finished++; c.finished == len(c.kind.Lanes()) && !c.ended {
 		c.t.handler.Drained(c)
 	}
@@ -366,6 +378,17 @@ func (c *memConn) Close(code Code, reason string) {
 	c.t.w.after(c.t.w.latency, func() { c.other.end(&CloseError{Code: code, Reason: reason, Remote: true}) })
 }
 
+// forget ends one end alone, as the idle time does where the other stood still: that one learns of it by what it sends.
+func (c *memConn) forget() {
+	c.lost("timeout: no recent network activity")
+	c.forgotten = true
+}
+
+// reset answers what came to an end that is forgotten.
+func (c *memConn) reset() {
+	c.t.w.after(c.t.w.latency, func() { c.other.lost("received a stateless reset") })
+}
+
 func (c *memConn) lost(reason string) { c.end(errors.New(reason)) }
 
 func (c *memConn) end(err error) {
@@ -386,6 +409,15 @@ func (w *world) breakConns(from, to *worldNode, kind Kind) {
 		if !c.ended && c.kind == kind && c.other != nil && c.other.t == to.transport {
 			c.lost("timeout: no recent network activity")
 			c.other.lost("timeout: no recent network activity")
+		}
+	}
+}
+
+// forgetConns ends a node's ends of all connections with another one, which stands still meanwhile.
+func (n *worldNode) forgetConns(other *worldNode) {
+	for _, c := range n.transport.conns {
+		if !c.ended && c.other != nil && c.other.t == other.transport {
+			c.forget()
 		}
 	}
 }
