@@ -26,6 +26,7 @@ type proposals struct {
 	number    uint64
 	term      uint64 // of the leadership that pending belongs to
 	burst     []*proposal
+	bytes     int         // of burst
 	parked    []*proposal // by deadline
 	pending   []*proposal
 	forwarded int
@@ -86,17 +87,33 @@ func (g *group) enqueue(ctx actor.Context, p *proposal) {
 		g.fail(ctx, p.from, consensus.Code_CODE_BUSY, "%d proposals wait", g.cfg.MaxPending)
 		return
 	}
-	g.proposals.burst = append(g.proposals.burst, p)
-	g.wake(ctx)
+	g.proposals.gather(p)
+	if !g.proposals.held(g) {
+		g.wake(ctx)
+	}
+}
+
+func (ps *proposals) gather(some ...*proposal) {
+	ps.burst = append(ps.burst, some...)
+	for _, p := range some {
+		ps.bytes += p.bytes
+	}
+}
+
+// held reports whether the burst goes on: a leader whose last entries are still being written gathers what is proposed meanwhile, up to what
+// fits one append. At once it would wait for the same sync, for RawNode applies what is durable here, and cost every replica a message and
+// a write of its own.
+func (ps *proposals) held(g *group) bool {
+	return len(ps.burst) < batchMax && uint64(ps.bytes) < g.cfg.MaxSizePerMsg && g.writing() && g.leads()
 }
 
 // flush puts what the burst gathered into the log, or sends it to the leader.
 func (ps *proposals) flush(ctx actor.Context, g *group) {
-	burst := ps.burst
-	ps.burst = nil
-	if len(burst) == 0 {
+	if len(ps.burst) == 0 || ps.held(g) {
 		return
 	}
+	burst := ps.burst
+	ps.burst, ps.bytes = nil, 0
 	if !g.leads() {
 		leaderless := g.node.BasicStatus().Lead == raft.None
 		for _, p := range burst {
@@ -148,7 +165,9 @@ func (ps *proposals) resume(ctx actor.Context, g *group) {
 		return
 	}
 	if st := g.node.BasicStatus(); st.Lead != raft.None && st.LeadTransferee == raft.None {
-		ps.burst = append(ps.parked, ps.burst...)
+		waited := ps.burst
+		ps.burst, ps.bytes = nil, 0
+		ps.gather(append(ps.parked, waited...)...)
 		ps.parked = nil
 		g.wake(ctx)
 	}
@@ -246,7 +265,7 @@ func (ps *proposals) skipped(ctx actor.Context, g *group) {
 
 func (ps *proposals) abandon(ctx actor.Context, g *group, code consensus.Code) {
 	burst := append(ps.parked, ps.burst...)
-	ps.parked, ps.burst = nil, nil
+	ps.parked, ps.burst, ps.bytes = nil, nil, 0
 	ps.unknown(ctx, g, "this replica stopped before the proposal's result was known", func(*proposal) bool { return true })
 	for _, p := range burst {
 		g.fail(ctx, p.from, code, "this replica stopped, the proposal had no effect")

@@ -1,6 +1,7 @@
 package raftactor
 
 import (
+	"slices"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -56,7 +57,7 @@ func (g *group) tick(ctx actor.Context, m *tick) {
 	g.expireTransfer(ctx)
 	g.yieldStalled()
 	g.restIfIdle(ctx)
-	if g.node.HasReady() || g.reads.waiting() {
+	if g.node.HasReady() || g.reads.waiting() || len(g.proposals.burst) > 0 {
 		g.wake(ctx)
 	}
 }
@@ -69,6 +70,11 @@ func (g *group) flush(ctx actor.Context) {
 	g.proposals.flush(ctx, g)
 	g.reads.issue(g)
 	g.ready(ctx)
+}
+
+// writing reports whether entries are on their way to the disk here.
+func (g *group) writing() bool {
+	return slices.ContainsFunc(g.appends, func(a *appendWrite) bool { return !a.done && a.last > 0 })
 }
 
 // ready handles all that RawNode wants done.
