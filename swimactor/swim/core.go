@@ -47,6 +47,7 @@ type Core struct {
 	syncTimer   *timer
 	syncPause   time.Duration
 	digestPause time.Duration
+	equals      int // acks in a row that showed this node's own table
 	lastSync    time.Duration
 
 	seeds     []*seed

@@ -61,3 +61,30 @@ func TestGossipRoundsKeepTheirInterval(t *testing.T) {
 		}
 	}
 }
+
+// Records of the living that every ack shows to be known are not spread to the end; accusations are.
+func TestWhatEverybodyKnowsIsNotSpread(t *testing.T) {
+	const count = 300
+	n := newNetwork(t, 53)
+	n.cluster(DefaultLAN(), count)
+	n.until(5*time.Second, "all know all", n.agree)
+	seed := n.nodes[1].core
+	if seed.queue.len() < count/2 {
+		t.Fatalf("the seed has %d records to spread: too few to show anything", seed.queue.len())
+	}
+	n.run((equalsEnough + 1) * DefaultLAN().ProtocolPeriod)
+	for _, nd := range n.up() {
+		if left := nd.core.queue.len(); left > 0 {
+			t.Errorf("node %d still spreads %d records that all acks show to be known", nd.id, left)
+		}
+	}
+	seed.queue.put(Update{ID: 7, Generation: 1, State: Dead, Accusers: []uint64{2}})
+	seed.queue.put(Update{ID: 8, Generation: 1, State: Alive, Replaces: "directory-0008"})
+	seed.queue.put(Update{ID: 9, Generation: 1, State: Alive})
+	for range equalsEnough {
+		seed.compareDigest(n.now, Peer{ID: 2}, &Ack{Digest: seed.digest})
+	}
+	if seed.queue.len() != 2 || seed.queue.byID[9] != nil {
+		t.Errorf("%d updates are left, want the death and the replacement", seed.queue.len())
+	}
+}
