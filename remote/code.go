@@ -27,10 +27,11 @@ const (
 	CodeDuplicate     Code = 36 // another directory under this node's own id
 	CodeCertificate   Code = 37 // the certificate was not accepted
 	CodeAddress       Code = 38 // another node lives where the peer says that it does
+	CodeBlocked       Code = 39 // the peer's node id is on the block list
 )
 
 const (
-	codeLast    = CodeAddress
+	codeLast    = CodeBlocked
 	codeUnnamed = CodeProtocol - 1 // stands in metrics for a code that has no name here
 )
 
@@ -38,7 +39,7 @@ var codeNames = map[Code]string{
 	CodeDone: "done", CodeShutdown: "shutdown", CodeRenew: "renew", CodeSuperseded: "superseded", CodeAlias: "alias",
 	CodeProtocol: "protocol", CodeFrameTooLarge: "frame_too_large", CodeTable: "table", CodeTimeout: "timeout",
 	CodeLimit: "limit", CodeVersion: "version", CodeCluster: "cluster", CodeIdentity: "identity", CodeStale: "stale",
-	CodeDuplicate: "duplicate", CodeCertificate: "certificate", CodeAddress: "address",
+	CodeDuplicate: "duplicate", CodeCertificate: "certificate", CodeAddress: "address", CodeBlocked: "blocked",
 }
 
 func (c Code) String() string {

@@ -34,6 +34,7 @@ type core struct {
 	reserved    reservedTable
 	peers       peerTable
 	residents   residents
+	blockList   *BlockList
 	refusals    refusals
 	notSent     limitedLog
 	refusedIn   limitedLog
@@ -51,7 +52,7 @@ type core struct {
 	self atomic.Pointer[actors.PeerInfo]
 }
 
-func newCore(system *actor.ActorSystem, config *Config) (*core, error) {
+func newCore(system *actor.ActorSystem, config *Config, blockList *BlockList) (*core, error) {
 	installed, _ := actors.From(system)
 	limits := config.limits
 	limits.setDefaults()
@@ -59,7 +60,7 @@ func newCore(system *actor.ActorSystem, config *Config) (*core, error) {
 		system: system, env: installed.Env(), log: config.log, metrics: newMetrics(installed.Metrics()),
 		instruments: installed.Metrics(), nodes: make(map[string]*nodeMetrics),
 		limits: limits, connAge: int64(config.connAge), bulkRate: config.bulkRate,
-		codec: codec{config.serializers}, classes: &config.classes, reserved: newReservedTable(config.reserved),
+		codec: codec{config.serializers}, classes: &config.classes, reserved: newReservedTable(config.reserved), blockList: blockList,
 	}
 	c.peers.core = c
 	if c.log == nil {

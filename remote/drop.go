@@ -14,10 +14,11 @@ const (
 	dropStopping                // this node is stopping
 	dropBlank                   // one of the two nodes belongs to no cluster yet
 	dropLost                    // what carries the class was lost, and it is of no use later
+	dropBlocked                 // the peer is on the block list
 	drops
 )
 
-var dropTexts = [drops]string{"unreachable", "dead", "queue_full", "unencodable", "stopping", "blank", "connection_lost"}
+var dropTexts = [drops]string{"unreachable", "dead", "queue_full", "unencodable", "stopping", "blank", "connection_lost", "blocked"}
 
 func (d drop) String() string { return dropTexts[d] }
 

@@ -98,6 +98,9 @@ func (c *core) checkHello(h *Hello, certified uint64) (*actors.PeerInfo, *CloseE
 	case h.NodeId != certified:
 		return nil, &CloseError{Code: CodeIdentity, Reason: fmt.Sprintf("it says that it is node %d, and its certificate names node %d", h.NodeId, certified)}
 	}
+	if refusal := c.blocks(h.NodeId); refusal != nil {
+		return nil, refusal
+	}
 	self := c.self.Load()
 	if h.ClusterId != "" && self.ClusterID != "" && h.ClusterId != self.ClusterID {
 		return nil, &CloseError{Code: CodeCluster, Reason: fmt.Sprintf("node %d belongs to cluster %s, and node %d to %s", h.NodeId, quoteShort(h.ClusterId), self.NodeID, quoteShort(self.ClusterID))}

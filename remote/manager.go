@@ -146,6 +146,8 @@ func (m *manager) onRequest(ctx actor.Context, message any) {
 		m.onDrain(ctx, msg)
 	case *drainTimeout:
 		m.endDrain(ctx)
+	case *moreBlocked:
+		m.onMoreBlocked(ctx)
 	case *GetStatus:
 		m.onGetStatus(ctx)
 	case *publishTick:

@@ -22,6 +22,8 @@ type peer struct {
 	requests requests
 	// blank is set while only bootstrap may talk to the peer.
 	blank atomic.Bool
+	// blocked is set while messages are turned away because the node that lives here is blocked.
+	blocked atomic.Bool
 	// alias is the peer that really lives here, found out by Hello; self says that it is this node.
 	alias atomic.Pointer[peer]
 	self  atomic.Bool

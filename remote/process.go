@@ -103,7 +103,11 @@ func (c *core) enqueue(p *peer, class actors.Class, it item) {
 	switch o.enqueue(it) {
 	case refused:
 		p.used.Store(true)
-		c.dead(p, class, &it, dropUnreachable)
+		why := dropUnreachable
+		if p.blocked.Load() {
+			why = dropBlocked
+		}
+		c.dead(p, class, &it, why)
 	case overflown:
 		c.metrics.overflows[class].Add(1)
 		o.full.warn(c, "queue full", zap.String("peer", p.address), zap.Stringer("class", class), zap.Int("limit_bytes", o.limit))

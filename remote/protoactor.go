@@ -21,6 +21,9 @@ func (r *Remote) SendMessage(pid *actor.PID, header actor.ReadonlyMessageHeader,
 	r.system.Root.Send(pid, envelope)
 }
 
+// BlockList returns the nodes that this remote has nothing to do with; add to it before Start or after.
+func (r *Remote) BlockList() *BlockList { return r.blockList }
+
 // Logger returns the actor system's.
 func (r *Remote) Logger() *slog.Logger { return r.system.Logger() }
 

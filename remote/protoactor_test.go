@@ -18,6 +18,7 @@ var (
 		Start() error
 		Shutdown(graceful bool)
 		SendMessage(pid *actor.PID, header actor.ReadonlyMessageHeader, message any, sender *actor.PID, serializerID int32)
+		BlockList() *BlockList
 		Logger() *slog.Logger
 		Register(kind string, props *actor.Props)
 		GetKnownKinds() []string
@@ -32,6 +33,11 @@ var (
 	_ func(string, *actor.Props) *ActorKind      = NewKind
 	_ func(...*ActorKind) ConfigOption           = WithKinds
 	_ func(string) ConfigOption                  = WithAdvertisedHost
+	_ interface {
+		Block(memberIDs ...string)
+		IsBlocked(memberID string) bool
+		Len() int
+	} = NewBlockList()
 	_ interface {
 		ToInt32() int32
 		AsError() *ResponseError

@@ -26,6 +26,7 @@ type Remote struct {
 	config    *Config
 	core      *core
 	kinds     *kindRegistry
+	blockList *BlockList
 	manager   *actor.PID
 	activator *actor.PID
 }
@@ -33,7 +34,8 @@ type Remote struct {
 // NewRemote makes a remote for a system and opens nothing. A plain system gets the live environment.
 func NewRemote(system *actor.ActorSystem, config *Config) *Remote {
 	live.Install(system)
-	r := &Remote{system: system, config: config, kinds: newKindRegistry(config.kinds)}
+	r := &Remote{system: system, config: config, kinds: newKindRegistry(config.kinds), blockList: NewBlockList()}
+	r.blockList.log = system.Logger()
 	system.Extensions.Register(r)
 	return r
 }
@@ -56,7 +58,7 @@ func (r *Remote) Start() error {
 	if err := r.config.validate(); err != nil {
 		return fmt.Errorf("configuring the remote: %w", err)
 	}
-	c, err := newCore(r.system, r.config)
+	c, err := newCore(r.system, r.config, r.blockList)
 	if err != nil {
 		return fmt.Errorf("starting the remote: %w", err)
 	}
@@ -83,6 +85,7 @@ func (r *Remote) Start() error {
 	r.system.ProcessRegistry.RegisterAddressResolver(c.resolveProcess)
 	c.ready.Store(true)
 	r.system.Root.Send(manager, &listening{})
+	r.blockList.whenMore(func() { r.system.Root.Send(manager, &moreBlocked{}) })
 	c.log.Info("listening", zap.String("address", self.Address), zap.String("gossip_address", self.GossipAddress),
 		zap.Uint64("node_id", self.NodeID), zap.String("cluster_id", self.ClusterID))
 	return nil
@@ -105,6 +108,7 @@ func (r *Remote) Shutdown(graceful bool) {
 		}
 		cancel()
 	}
+	r.blockList.whenMore(nil)
 	c.peers.refuseAll()
 	c.transport.Close()
 	r.system.Root.Stop(r.activator)

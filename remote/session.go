@@ -142,6 +142,8 @@ func (s *session) Receive(ctx actor.Context) {
 		s.onVerdict(msg)
 	case *rehello:
 		s.onRehello()
+	case *blocked:
+		s.onBlocked(ctx)
 	case *sayGoodbye:
 		s.onDrain()
 	}
@@ -252,6 +254,10 @@ func (s *session) onDialed(msg *dialed) {
 	}
 	s.settle(l, phaseGreeting)
 	l.conn = msg.conn
+	if refusal := s.core.blocks(msg.conn.NodeID()); refusal != nil {
+		l.conn.Close(refusal.Code, refusal.Reason) // its Closed counts as a failed attempt and is logged there
+		return
+	}
 	l.conn.Greet(helloGreeting(s.core.helloTo(l.address)))
 	s.after(l, greetDeadline)
 }
@@ -308,6 +314,9 @@ func (s *session) onFailed(ctx actor.Context, l *line, err error) {
 
 func (s *session) mainFailed(ctx actor.Context, l *line, err error) {
 	s.answerResolves(ctx, nil, fmt.Errorf("resolving %s: %w", s.peer.address, err))
+	if blockedHere(err) {
+		s.giveUpBlocked()
+	}
 	s.core.giveUp(s.peer, dropUnreachable)
 	if s.info == nil {
 		s.core.refuse(s.peer, actors.Datagram, dropUnreachable)
@@ -316,7 +325,7 @@ func (s *session) mainFailed(ctx actor.Context, l *line, err error) {
 	if s.inbound[KindMain].conn == nil {
 		s.core.dropIncoming(s.peer)
 	}
-	if s.dead && s.inbound[KindMain].conn == nil || s.draining {
+	if s.dead && s.inbound[KindMain].conn == nil || s.draining || blockedHere(err) && s.core.blocks(s.core.nodeAt(s.peer)) != nil {
 		s.settle(l, phaseIdle)
 		s.after(l, deadKept)
 		return
@@ -451,7 +460,7 @@ func (s *session) answerResolves(ctx actor.Context, info *actors.PeerInfo, err e
 func (s *session) onVerdict(msg *verdict) {
 	if msg.alive {
 		s.dead = false
-		if s.up == nil {
+		if s.up == nil && s.core.blocks(msg.node) == nil {
 			s.dialNow()
 		}
 		return
