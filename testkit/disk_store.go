@@ -146,6 +146,23 @@ func (f files) List(group string) ([]logstore.SnapshotRef, error) {
 	return slices.DeleteFunc(refs, func(ref logstore.SnapshotRef) bool { return f.disk.rot.snapshot(group, ref.Index) }), err
 }
 
+// Damaged finds what List skips.
+func (f files) Damaged(group string) ([]logstore.DamagedSnapshot, error) {
+	refs, err := f.SnapshotFiles.List(group)
+	var out []logstore.DamagedSnapshot
+	for _, ref := range refs {
+		if f.disk.rot.snapshot(group, ref.Index) {
+			out = append(out, logstore.DamagedSnapshot{Ref: logstore.SnapshotRef{Group: group, Index: ref.Index, Term: ref.Term}, Detail: "checksum does not match"})
+		}
+	}
+	return out, err
+}
+
+func (f files) Remove(ref logstore.SnapshotRef) error {
+	delete(f.disk.rot.snapshots[ref.Group], ref.Index)
+	return f.SnapshotFiles.Remove(ref)
+}
+
 func (f files) Create(ref logstore.SnapshotRef) (logstore.SnapshotWriter, error) {
 	w, err := f.SnapshotFiles.Create(ref)
 	if err != nil {

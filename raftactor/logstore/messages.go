@@ -81,8 +81,8 @@ type SnapshotSent struct {
 	Err   error
 }
 
-// PruneSnapshots tells the snapshot actor which snapshot a group now stands on: it keeps that one and the two before,
-// and never removes one that is being sent. Local, not answered.
+// PruneSnapshots tells the snapshot actor which snapshot a group now stands on: it keeps that one and the two whole ones before, of the
+// damaged ones the newest for as long as it would be kept if it were whole, and never removes one that is being sent. Local, not answered.
 type PruneSnapshots struct{ Ref SnapshotRef }
 
 // RemoveSnapshots removes all snapshot files of a group that the log has forgotten, see GroupWrite.Remove. Answered with

@@ -32,7 +32,17 @@ type SnapshotFiles interface {
 	Create(ref SnapshotRef) (SnapshotWriter, error)
 	// List returns a group's complete snapshots, newest first.
 	List(group string) ([]SnapshotRef, error)
+	// Damaged returns a group's files that fail their checks, newest first. Files of a newer format and those that can't be read at the
+	// moment are not among them.
+	Damaged(group string) ([]DamagedSnapshot, error)
+	// Remove deletes a file by group, index and term, whole or damaged. One that isn't there is no error.
 	Remove(ref SnapshotRef) error
+}
+
+// DamagedSnapshot is a file that is not what a writer of snapshots committed.
+type DamagedSnapshot struct {
+	Ref    SnapshotRef // group, index and term alone, by the file's name
+	Detail string      // what is wrong
 }
 
 // SnapshotWriter takes the data, then Commit syncs, checks against the ref's size and checksum where these are set, and

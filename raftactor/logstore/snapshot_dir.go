@@ -10,7 +10,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 
@@ -45,7 +44,7 @@ func NewSnapshotDir(dir string) (SnapshotFiles, error) {
 			return nil, fmt.Errorf("open the snapshots: %w", err)
 		}
 	}
-	return &snapshotDir{dir: dir, sound: make(map[string]bool)}, nil
+	return &snapshotDir{dir: dir, sound: make(map[string]bool), damaged: make(map[string]string)}, nil
 }
 
 func globEscape(path string) string {
@@ -55,8 +54,9 @@ func globEscape(path string) string {
 type snapshotDir struct {
 	dir string
 
-	mu    sync.Mutex
-	sound map[string]bool // paths whose data this process wrote or checked
+	mu      sync.Mutex
+	sound   map[string]bool   // paths whose data this process wrote or checked
+	damaged map[string]string // paths whose data this process found to be damaged, and how; the others are not known
 }
 
 // groupDir escapes all but lower-case letters, digits, '-' and '_', for file systems that fold case and for names like "..".
@@ -79,22 +79,6 @@ func (d *snapshotDir) groupDir(group string) string {
 
 func (d *snapshotDir) path(ref *SnapshotRef) string {
 	return filepath.Join(d.groupDir(ref.Group), fmt.Sprintf("%016x-%016x%s", ref.Index, ref.Term, snapshotSuffix))
-}
-
-func (d *snapshotDir) isSound(path string) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.sound[path]
-}
-
-func (d *snapshotDir) setSound(path string, sound bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if sound {
-		d.sound[path] = true
-	} else {
-		delete(d.sound, path)
-	}
 }
 
 // Create begins a temporary file in the group's directory.
@@ -216,7 +200,7 @@ func (w *dirSnapshotWriter) publish(ref *SnapshotRef) error {
 	if err := errors.Join(syncDir(filepath.Dir(path)), syncDir(w.to.dir)); err != nil {
 		return err
 	}
-	w.to.setSound(path, true)
+	w.to.judge(path, nil)
 	return nil
 }
 
@@ -234,7 +218,7 @@ func (d *snapshotDir) Open(ref SnapshotRef) (io.ReadCloser, error) {
 		return nil, fmt.Errorf("%w: group %q, index %d, term %d", ErrNoSnapshot, ref.Group, ref.Index, ref.Term)
 	}
 	if err != nil {
-		d.setSound(path, false)
+		d.judge(path, err)
 		return nil, &DamageError{Group: ref.Group, Index: ref.Index, Detail: fmt.Sprintf("snapshot %s: %v", path, err)}
 	}
 	if !found.sameData(&ref) {
@@ -242,7 +226,7 @@ func (d *snapshotDir) Open(ref SnapshotRef) (io.ReadCloser, error) {
 		return nil, fmt.Errorf("%w: group %q, index %d, term %d with checksum %016x, there is one with %016x",
 			ErrNoSnapshot, ref.Group, ref.Index, ref.Term, ref.Checksum, found.Checksum)
 	}
-	d.setSound(path, true)
+	d.judge(path, nil)
 	return f, nil
 }
 
@@ -285,55 +269,3 @@ type snapshotFile struct {
 }
 
 func (f *snapshotFile) Close() error { return f.file.Close() }
-
-// List skips what is damaged, and what is another group's whose name has the same escape.
-func (d *snapshotDir) List(group string) ([]SnapshotRef, error) {
-	dir := d.groupDir(group)
-	files, err := os.ReadDir(dir)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("list the snapshots of group %q: %w", group, err)
-	}
-	var refs []SnapshotRef
-	for _, file := range files {
-		path := filepath.Join(dir, file.Name())
-		if !strings.HasSuffix(path, snapshotSuffix) {
-			continue
-		}
-		if ref, err := d.stat(path); err == nil && ref.Group == group && d.path(ref) == path {
-			refs = append(refs, *ref)
-		}
-	}
-	slices.SortFunc(refs, newer)
-	return refs, nil
-}
-
-// stat reads the head of a file that is known to be sound, and checks all of any other.
-func (d *snapshotDir) stat(path string) (*SnapshotRef, error) {
-	if d.isSound(path) {
-		file, err := os.Open(path)
-		if err != nil {
-			return nil, err
-		}
-		defer func() { _ = file.Close() }()
-		ref, _, err := readSnapshotHead(file)
-		return ref, err
-	}
-	ref, file, err := openSnapshot(path)
-	if err != nil {
-		return nil, err
-	}
-	d.setSound(path, true)
-	return ref, file.Close()
-}
-
-func (d *snapshotDir) Remove(ref SnapshotRef) error {
-	path := d.path(&ref)
-	d.setSound(path, false)
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("remove a snapshot: %w", err)
-	}
-	return nil
-}

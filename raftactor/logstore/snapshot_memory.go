@@ -53,6 +53,9 @@ func (m *snapshotMemory) List(group string) ([]SnapshotRef, error) {
 	return refs, nil
 }
 
+// Damaged is empty: memory is not checked.
+func (m *snapshotMemory) Damaged(string) ([]DamagedSnapshot, error) { return nil, nil }
+
 func (m *snapshotMemory) Remove(ref SnapshotRef) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

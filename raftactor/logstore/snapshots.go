@@ -36,7 +36,7 @@ const (
 	maxWindow   = 2 << 20
 	maxChunk    = 256 << 10
 	minChunk    = 4 << 10
-	keepBefore  = 2 // snapshots older than the one that a group stands on
+	keepBefore  = 2 // whole snapshots older than the one that a group stands on
 	maxAttempts = 3 // transfers of one SendSnapshot that failed at the receiver
 )
 
@@ -80,7 +80,7 @@ func SnapshotsProps(files SnapshotFiles, cfg SnapshotsConfig) *actor.Props {
 			files: files, cfg: cfg,
 			saves: make(map[string]*saveJob), sends: make(map[uint64]*sendJob),
 			receives: make(map[snapshotKey]*receiveJob), incoming: make(map[transferKey]*receiveJob),
-			standing: make(map[string]SnapshotRef),
+			standing: make(map[string]SnapshotRef), evidence: make(map[string]evidence),
 		}
 	}, actors.Named(actors.NameSnapshots), actor.WithSupervisor(stopFailed{}))
 }
@@ -110,6 +110,7 @@ type snapshots struct {
 	incoming map[transferKey]*receiveJob
 
 	standing map[string]SnapshotRef // what each group stands on, as the last PruneSnapshots said
+	evidence map[string]evidence    // of damage, by group
 }
 
 type saveJob struct {
@@ -139,10 +140,7 @@ func (s *snapshots) Receive(ctx actor.Context) {
 	case *RemoveSnapshots:
 		s.remove(ctx, msg.Group, ctx.Sender())
 	case *pruned:
-		if msg.err != nil {
-			s.meter.failed("prune").Add(1)
-			s.log.Warn("old snapshots could not be removed", zap.String("group", msg.group), zap.Error(msg.err))
-		}
+		s.pruned(msg)
 	case *actors.Inbound:
 		s.inbound(ctx, msg)
 	case *stored:
@@ -214,73 +212,17 @@ func writeSnapshot(files SnapshotFiles, msg *SaveSnapshot) (SnapshotRef, error) 
 	if err != nil {
 		return ref, err
 	}
+	written := false
+	defer func() { // also where the machine panics
+		if !written {
+			w.Abort()
+		}
+	}()
 	if _, err := msg.Data.WriteTo(w); err != nil {
-		w.Abort()
 		return ref, fmt.Errorf("write the snapshot of group %q at index %d: %w", ref.Group, ref.Index, err)
 	}
+	written = true
 	return w.Commit()
-}
-
-type pruned struct {
-	group string
-	err   error
-}
-
-// prune removes a group's snapshots that are more than two behind the one it stands on, but those being sent.
-func (s *snapshots) prune(ctx actor.Context, group string) {
-	ref, ok := s.standing[group]
-	if !ok {
-		return
-	}
-	sending := make(map[snapshotKey]bool)
-	for _, job := range s.sends {
-		sending[job.ref.key()] = true
-	}
-	for _, job := range s.sendQueue {
-		sending[job.ref.key()] = true
-	}
-	s.task(ctx, func(*actor.PID) any {
-		return &pruned{group: group, err: pruneSnapshots(s.files, ref, sending)}
-	})
-}
-
-// remove drops every file of a group that is gone.
-func (s *snapshots) remove(ctx actor.Context, group string, sender *actor.PID) {
-	delete(s.standing, group)
-	s.task(ctx, func(*actor.PID) any {
-		err := removeSnapshots(s.files, group)
-		if sender != nil {
-			ctx.ActorSystem().Root.Send(sender, &SnapshotsRemoved{Group: group, Err: err})
-		}
-		return &pruned{group: group, err: err}
-	})
-}
-
-func removeSnapshots(files SnapshotFiles, group string) error {
-	refs, err := files.List(group)
-	errs := []error{err}
-	for _, ref := range refs {
-		errs = append(errs, files.Remove(ref))
-	}
-	return errors.Join(errs...)
-}
-
-func pruneSnapshots(files SnapshotFiles, ref SnapshotRef, sending map[snapshotKey]bool) error {
-	refs, err := files.List(ref.Group)
-	if err != nil {
-		return err
-	}
-	var errs []error
-	kept := 0
-	for _, old := range refs {
-		if newer(old, ref) <= 0 {
-			continue
-		}
-		if kept++; kept > keepBefore && !sending[old.key()] {
-			errs = append(errs, files.Remove(old))
-		}
-	}
-	return errors.Join(errs...)
 }
 
 // task runs do in a child and hands its result to this actor. A result that never comes is noticed by its Terminated.
