@@ -12,12 +12,36 @@ import (
 // RemoveGroup stops this node's replica of an app's own group, waits until it is gone, and removes its log and snapshots. A group that
 // doesn't run here any more loses what is left of it on disk. ctx bounds it; tried again, it goes on where it was.
 //
-// A replica that forgets its votes while the others still count it can break their promises. So either the whole group ends, on
-// every node, and its name isn't used again; or the replica was removed from the group's members first (consensus.ChangeMembership).
+// A replica that forgets its votes while the others still count it can break their promises. So the replica must have been removed from the
+// group's members (consensus.ChangeMembership), or be its only voter: otherwise the answer is a [*StillVoterError] and nothing has changed.
+// Nobody may make it a voter again meanwhile. Where the group ends on every node, see [Node.EndGroup].
 func (n *Node) RemoveGroup(ctx context.Context, group string) error {
+	if err := n.notOwn(group); err != nil {
+		return err
+	}
+	if err := n.mayForget(ctx, group); err != nil {
+		return err
+	}
+	return n.dropGroup(ctx, group)
+}
+
+// EndGroup is RemoveGroup without its question whether others count this replica's vote: for a group that ends on every node and whose
+// name isn't used again. While it runs on other nodes and has this replica as a voter, writes that were acknowledged may be lost.
+func (n *Node) EndGroup(ctx context.Context, group string) error {
+	if err := n.notOwn(group); err != nil {
+		return err
+	}
+	return n.dropGroup(ctx, group)
+}
+
+func (n *Node) notOwn(group string) error {
 	if group == n.opts.group {
 		return fmt.Errorf("group %s is the node's own: stop the node instead", group)
 	}
+	return nil
+}
+
+func (n *Node) dropGroup(ctx context.Context, group string) error {
 	pid := n.system.NewLocalPID(actors.RaftName(group))
 	if _, runs := n.system.ProcessRegistry.GetLocal(pid.Id); runs {
 		if err := n.system.Root.StopFuture(pid).Wait(); err != nil {

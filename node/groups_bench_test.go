@@ -21,7 +21,6 @@ import (
 
 	"github.com/hupe1980/rivven-cluster/actors/consensus"
 	"github.com/hupe1980/rivven-cluster/actors/live"
-	"github.com/hupe1980/rivven-cluster/node"
 	"github.com/hupe1980/rivven-cluster/raftactor"
 )
 
@@ -44,12 +43,6 @@ func (f *fleet) addGroups(pids [][]*actor.PID, count int) {
 			pids[i] = append(pids[i], pid)
 		}
 	}
-}
-
-func statusOf(n *node.Node, pid *actor.PID) (*consensus.Status, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	return consensus.Reply[*consensus.Status](live.Ask(ctx, n.System(), pid, &consensus.GetStatus{}))
 }
 
 // atRest waits until all groups rest on all nodes.

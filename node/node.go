@@ -42,6 +42,7 @@ type Node struct {
 // facts are what a running node knows of itself, published by the root actor.
 type facts struct {
 	store         logstore.Handle
+	replica       uint64 // of this node in every group
 	address       string
 	gossipAddress string
 	adminAddress  string

@@ -55,6 +55,7 @@ func (r *root) spawnStorage(ctx actor.Context) error {
 		return err
 	}
 	r.publish(func(f *facts) {
+		f.replica = actors.ReplicaID(r.storage.Store.Identity().DirectoryID)
 		f.store = logstore.Handle{
 			Writer: r.pid(actors.NameStore), Reader: r.storage.Store,
 			Snapshots: r.pid(actors.NameSnapshots), Files: r.storage.Files,

@@ -150,6 +150,9 @@ func targetOf(file string) (recovery.Target, error) {
 func (a *app) founded(f *recovery.Founded, t recovery.Target) error {
 	return a.print(f, func(b *bytes.Buffer) {
 		fmt.Fprintf(b, "node %d in %s is the first node of the new cluster %s, groups %v\n", f.NodeID, t.DataDir, f.ClusterID, f.Groups)
+		if len(f.GivenUp) > 0 {
+			fmt.Fprintf(b, "groups %v were given up: they begin anew, what is left of them is in the archive\n", f.GivenUp)
+		}
 		if f.Archive != "" {
 			fmt.Fprintf(b, "the old data is in %s\n", f.Archive)
 		}

@@ -20,7 +20,8 @@ func (a *app) recoverCommand() *cobra.Command {
  1. Stop the nodes that are left. On each of them: recover plan --config FILE --out nodeN.json
  2. On one: recover plan --config FILE --compare nodeM.json …; it says whether another one has more.
  3. On the one that has the most: recover apply --config FILE --plan nodeN.json
-    It becomes the first node of a new cluster; its old data is archived.
+    It becomes the first node of a new cluster; its old data is archived. Where the plan names a problem with a group, use a node that
+    has it whole, or give it up by name with --give-up GROUP. The group meta can't be given up.
  4. Start it. Move the data directories of the others away, and start them: they join.
 
 Writes that were acknowledged may be lost where they reached no node that is left.`
@@ -110,6 +111,7 @@ func (a *app) recoverApply() *cobra.Command {
 	var file, planFile string
 	var compare []string
 	var acceptLoss bool
+	var giveUp []string
 	c := &cobra.Command{
 		Use: "apply --config CONFIG --plan PLAN", Short: "Step 2: make the node the first one of a new cluster, its old data archived", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
@@ -128,7 +130,11 @@ func (a *app) recoverApply() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			target.GiveUp = giveUp
 			founded, err := plan.Apply(target)
+			if errors.Is(err, recovery.ErrUnusable) {
+				return fmt.Errorf("%w (--give-up GROUP)", err)
+			}
 			if err != nil {
 				return err
 			}
@@ -139,6 +145,7 @@ func (a *app) recoverApply() *cobra.Command {
 	c.Flags().StringVar(&planFile, "plan", "", "what recover plan wrote")
 	c.Flags().StringSliceVar(&compare, "compare", nil, "plans of the other nodes that are left; refuses where one of them has more")
 	c.Flags().BoolVar(&acceptLoss, "accept-loss", false, "go on although another node has more")
+	c.Flags().StringSliceVar(&giveUp, "give-up", nil, "groups with a problem that the new cluster begins without; their data stays in the archive")
 	must(c.MarkFlagRequired("plan"))
 	return c
 }

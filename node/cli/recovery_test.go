@@ -118,6 +118,9 @@ func TestBackupAndRecoveryByCommand(t *testing.T) {
 	if _, stderr, exit := run(t, "recover", "apply", "--config", second, "--plan", plan, "--compare", ahead); exit != cli.ExitFailure || !strings.Contains(stderr, "has more") {
 		t.Fatal(exit, stderr)
 	}
+	if _, stderr, exit := run(t, "recover", "apply", "--config", second, "--plan", plan, "--give-up", "meta"); exit != cli.ExitFailure || !strings.Contains(stderr, "names no problem") {
+		t.Fatal(exit, stderr)
+	}
 	if out := p.must("recover", "apply", "--config", second, "--plan", plan, "--compare", ahead, "--accept-loss"); !strings.Contains(out, "the old data is in") {
 		t.Fatal(out)
 	}

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 
 	"go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/hupe1980/rivven-cluster/actors"
 	"github.com/hupe1980/rivven-cluster/raftactor"
 	"github.com/hupe1980/rivven-cluster/raftactor/logstore"
 )
@@ -17,7 +19,8 @@ import (
 const entriesAtOnce = 4 << 20
 
 // Apply is the second step of a recovery from quorum loss: it makes the survivor that the plan is of the first node of a new cluster, with
-// all that its groups hold, and moves the old data to an archive within the data directory. It fails with ErrChanged where the node ran since.
+// all that its groups hold, and moves the old data to an archive within the data directory. It fails with ErrChanged where the node ran since,
+// and with ErrUnusable where a group can't be recovered and is not given up (t.GiveUp).
 // Where an earlier call was interrupted while it exchanged, it is finished.
 func (p *Plan) Apply(t Target) (*Founded, error) {
 	if err := t.check(); err != nil {
@@ -67,17 +70,16 @@ func (p *Plan) stage(s *survivor, t Target) (*founding, *Founded, error) {
 	if now.State != p.State {
 		return nil, nil, fmt.Errorf("%w: make a new one", ErrChanged)
 	}
-	for _, g := range now.Groups {
-		if g.Problem != "" {
-			return nil, nil, fmt.Errorf("%w: group %q: %s", ErrUnusable, g.Group, g.Problem)
-		}
+	kept, err := now.keep(t.GiveUp)
+	if err != nil {
+		return nil, nil, err
 	}
 	f, err := beginFounding(t)
 	if err != nil {
 		return nil, nil, err
 	}
-	bases := make(map[string]*logstore.SnapshotRef, len(now.Groups))
-	for _, g := range now.Groups {
+	bases := make(map[string]*logstore.SnapshotRef, len(kept))
+	for _, g := range kept {
 		bases[g.Group], _ = s.base(g.Group, s.store.State(g.Group))
 		if err := f.copySnapshot(s, bases[g.Group]); err != nil {
 			return f, nil, err
@@ -88,12 +90,38 @@ func (p *Plan) stage(s *survivor, t Target) (*founding, *Founded, error) {
 		return f, nil, err
 	}
 	founded.Archive = filepath.Join(t.DataDir, "archive-"+t.Now.UTC().Format("20060102T150405Z")+"-"+now.DirectoryID[:8])
-	for _, g := range now.Groups {
+	founded.GivenUp = slices.Compact(slices.Sorted(slices.Values(t.GiveUp)))
+	for _, g := range kept {
 		if err := f.copyEntries(s, bases[g.Group]); err != nil {
 			return f, nil, err
 		}
 	}
 	return f, founded, nil
+}
+
+// keep returns the groups that the new cluster gets: all but those that are given up, which must be those that can't be recovered.
+func (p *Plan) keep(giveUp []string) ([]GroupPlan, error) {
+	var kept []GroupPlan
+	var faults []error
+	for _, name := range giveUp {
+		if g, ok := p.group(name); !ok || g.Problem == "" {
+			faults = append(faults, fmt.Errorf("group %q is to be given up, and the plan names no problem of it", name))
+		}
+	}
+	for _, g := range p.Groups {
+		switch {
+		case g.Problem == "":
+			kept = append(kept, g)
+		case g.Group == actors.GroupMeta:
+			faults = append(faults, fmt.Errorf("%w: group %q: %s: without the metadata there is no cluster; use another survivor, or restore a backup", ErrUnusable, g.Group, g.Problem))
+		case !slices.Contains(giveUp, g.Group):
+			faults = append(faults, fmt.Errorf("%w: group %q: %s: use a survivor that has it whole, or give it up", ErrUnusable, g.Group, g.Problem))
+		}
+	}
+	if len(kept) == 0 && len(faults) == 0 {
+		faults = append(faults, fmt.Errorf("%w: it has no group that could be recovered", ErrUnusable))
+	}
+	return kept, errors.Join(faults...)
 }
 
 func (f *founding) copySnapshot(s *survivor, ref *logstore.SnapshotRef) (err error) {

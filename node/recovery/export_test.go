@@ -4,6 +4,11 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"time"
+
+	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/hupe1980/rivven-cluster/raftactor/logstore"
 )
 
 // ApplySteps does what Apply does, and is interrupted after the stage's commit and so many of the renames that follow.
@@ -32,4 +37,28 @@ func ApplySteps(p *Plan, t Target, steps int) (*Founded, error) {
 		}
 	}
 	return founded, nil
+}
+
+// PlanUnreadable makes a plan of a node whose disk lies about one entry.
+func PlanUnreadable(dir string, now time.Time, group string, index uint64) (plan *Plan, err error) {
+	s, err := openSurvivor(dir, 1, now)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.store.Close()) }()
+	s.store = lying{s.store, group, index}
+	return s.plan(now)
+}
+
+type lying struct {
+	logstore.Store
+	group string
+	index uint64
+}
+
+func (l lying) Entries(group string, lo, hi, maxBytes uint64) ([]*raftpb.Entry, error) {
+	if group == l.group && lo <= l.index && l.index < hi {
+		return nil, &logstore.DamageError{Group: group, Index: l.index, Detail: "checksum does not match"}
+	}
+	return l.Store.Entries(group, lo, hi, maxBytes)
 }

@@ -27,6 +27,9 @@ type Target struct {
 	Address     string    // that the others will reach it at
 	DirectoryID actors.ID // of the directory that is made: a new one
 	Now         time.Time
+	// GiveUp are the groups of a plan that have a problem, all of them and no other: the new cluster begins without them, and their data
+	// stays in the archive. A group of the same name then begins anew. The metadata can't be given up. Recovery only.
+	GiveUp []string
 }
 
 func (t *Target) check() error {
@@ -42,7 +45,8 @@ type Founded struct {
 	DirectoryID string   `json:"directory_id"`
 	NodeID      uint64   `json:"node_id"`
 	Groups      []string `json:"groups"`
-	Archive     string   `json:"archive,omitempty"` // where the old data is
+	GivenUp     []string `json:"given_up,omitempty"` // groups of before that it has not, see Target.GiveUp
+	Archive     string   `json:"archive,omitempty"`  // where the old data is
 }
 
 // founding is a new state that is made beside the place where it will be.

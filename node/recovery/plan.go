@@ -49,7 +49,8 @@ type GroupPlan struct {
 	Entries  uint64   `json:"entries"`
 	Voters   []Member `json:"voters"`   // at the snapshot
 	Learners []Member `json:"learners"` // at the snapshot
-	// Problem, where set, is why this replica can't be recovered.
+	// Problem, where set, is why this replica can't be recovered: look for a survivor that has the group whole, or give it up
+	// ([Target.GiveUp]).
 	Problem string `json:"problem,omitempty"`
 }
 
@@ -105,20 +106,7 @@ func (s *survivor) plan(now time.Time) (*Plan, error) {
 	state := sha256.New()
 	_, _ = fmt.Fprintf(state, "%s %s", p.DirectoryID, p.ClusterID)
 	for _, group := range s.store.Groups() {
-		gs := s.store.State(group)
-		g := GroupPlan{Group: group, Term: gs.HardState.GetTerm(), Commit: gs.HardState.GetCommit(), LastIndex: gs.LastIndex, Voters: []Member{}, Learners: []Member{}}
-		var err error
-		if g.LastTerm, err = s.store.Term(group, gs.LastIndex); err != nil {
-			return nil, err
-		}
-		base, problem := s.base(group, gs)
-		if g.Problem = problem; problem == "" {
-			voters, learners, err := raftactor.Members(base)
-			if err != nil {
-				return nil, err
-			}
-			g.Snapshot, g.Entries, g.Voters, g.Learners = base.Index, gs.LastIndex-base.Index, members(voters), members(learners)
-		}
+		g := s.group(group)
 		p.Groups = append(p.Groups, g)
 		b, err := json.Marshal(g)
 		if err != nil {
@@ -128,6 +116,43 @@ func (s *survivor) plan(now time.Time) (*Plan, error) {
 	}
 	p.State = hex.EncodeToString(state.Sum(nil))
 	return p, nil
+}
+
+// group looks at all of a replica that would be used. What is wrong with it is its Problem, and no other group's.
+func (s *survivor) group(group string) GroupPlan {
+	gs := s.store.State(group)
+	g := GroupPlan{Group: group, Term: gs.HardState.GetTerm(), Commit: gs.HardState.GetCommit(), LastIndex: gs.LastIndex, Voters: []Member{}, Learners: []Member{}}
+	base, problem := s.base(group, gs)
+	if problem == "" {
+		problem = s.unreadable(base, gs.LastIndex)
+	}
+	last, err := s.store.Term(group, gs.LastIndex)
+	if err != nil && problem == "" {
+		problem = err.Error()
+	}
+	g.LastTerm = last
+	if g.Problem = problem; problem != "" {
+		return g
+	}
+	voters, learners, err := raftactor.Members(base)
+	if err != nil {
+		g.Problem = err.Error()
+		return g
+	}
+	g.Snapshot, g.Entries, g.Voters, g.Learners = base.Index, gs.LastIndex-base.Index, members(voters), members(learners)
+	return g
+}
+
+// unreadable says which entry behind the snapshot can't be read, if there is one.
+func (s *survivor) unreadable(base *logstore.SnapshotRef, last uint64) string {
+	for next := base.Index + 1; next <= last; {
+		entries, err := s.store.Entries(base.Group, next, last+1, entriesAtOnce)
+		if err != nil {
+			return fmt.Sprintf("its log can't be read from index %d on: %v", next, err)
+		}
+		next += uint64(len(entries))
+	}
+	return ""
 }
 
 // base is the newest snapshot that is whole and that the log goes on from: the one that the log stands on, or one before it.
