@@ -63,7 +63,7 @@ func (a *app) root() *cobra.Command {
 	a.output = outputTable
 	root := group("rivven-node", "Run nodes of a rivven cluster, and ask running ones",
 		a.devCommand(), a.runCommand(), a.configCommand(), a.tlsCommand(),
-		a.statusCommand(), a.membersCommand(), a.topicsCommand(), a.kvCommand(), a.raftCommand(), a.backupCommand(), a.recoverCommand())
+		a.statusCommand(), a.membersCommand(), a.peersCommand(), a.topicsCommand(), a.kvCommand(), a.raftCommand(), a.backupCommand(), a.recoverCommand())
 	root.Long = root.Short + ".\n\n" + exitCodesHelp
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.PersistentFlags().VarP(&a.output, "output", "o", "table or json")

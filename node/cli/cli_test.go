@@ -83,6 +83,14 @@ func newStandIn() *standIn {
 		{ID: 1, Name: "node1", Address: "node1:9093", GossipAddress: "node1:7946", State: client.StateAlive, Generation: 10, Tags: map[string]string{"zone": "a", "disk": "ssd"}},
 		{ID: 2, Name: "node2", Address: "node2:9093", GossipAddress: "node2:7946", State: client.StateSuspect, Generation: 11, Incarnation: 2, RTTMicros: 1500},
 	}})
+	s.answer("GET /v1/peers", 200, client.Peers{Self: 1, Connections: 5, HalfOpen: 1, Peers: []client.Peer{
+		{ID: 2, Name: "node2", Address: "node2:9093", Generation: 11, State: client.PeerConnected, Reconnects: 1, RTTMicros: 450, PacketsSent: 1000, PacketsLost: 7,
+			WatchesOut: 3, Classes: map[string]client.PeerClass{
+				"default": {SentMessages: 10, SentBytes: 900, ReceivedMessages: 12, ReceivedBytes: 1000, QueuedBytes: 64, QueuedBytesMax: 4096, Dropped: map[string]uint64{"queue_full": 2}},
+				"control": {SentMessages: 30, SentBytes: 700, ReceivedMessages: 31, ReceivedBytes: 750, QueuedBytesMax: 1024, Dropped: map[string]uint64{"unreachable": 1, "queue_full": 1}},
+			}},
+		{Address: "node3:9093", State: client.PeerDown, Failures: 4, LastError: "timeout: no recent network activity", Classes: map[string]client.PeerClass{}},
+	}})
 	s.answer("GET /v1/raft", 200, client.RaftNode{NodeID: 1, Groups: []string{"kv", "meta"}, Disk: client.RaftDisk{
 		FileBytes: 8 << 20, LiveBytes: 5000, Batches: 12, MedianMicro: 300, P99Micro: 1500, WorstMicro: 20_000,
 	}})
@@ -167,7 +175,7 @@ func TestNobodyListens(t *testing.T) {
 
 func TestEveryCommandHasHelpAndTheShellsHaveCompletion(t *testing.T) {
 	for _, command := range []string{
-		"dev", "run", "config check", "config print", "tls ca create", "tls cert create", "status", "members",
+		"dev", "run", "config check", "config print", "tls ca create", "tls cert create", "status", "members", "peers",
 		"topics create", "topics list", "topics describe", "topics delete", "kv get", "kv put", "kv cas", "kv delete", "kv list",
 	} {
 		stdout, stderr, exit := run(t, append(strings.Fields(command), "--help")...)
