@@ -23,6 +23,11 @@
 //     message types that [WithReserved] lists, wrapped in actors.Inbound; guardians take nothing.
 //   - [GetStatus] to the actor "remote", or [Remote.Status], tells how each peer is and what became of its messages.
 //   - Everything that comes in is bounded and checked; a violation closes the connection with a [Code].
+//   - What this node holds for a peer is bounded in bytes: queues by [Limits], a lane's unread part by QUIC's windows (512 KiB to
+//     6 MiB), one frame and one message in chunks being put together. What it has delivered is the target's: a lane never waits
+//     for a mailbox, because one slow actor would hold up all others behind the same lane, and protoactor's mailboxes have no
+//     end. So an actor that is slower than those who send to it must bound them by its protocol (answers that senders wait for,
+//     credits) or drop in its own mailbox. The datagrams that a peer gets into mailboxes are rated, 10000 a second.
 //
 // The session core reads no clock, starts no goroutine and uses no channel; it runs over a [Transport], of which QUIC
 // is one and a simulation another.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -90,6 +91,66 @@ func TestHandshakesOfOneHostAreBounded(t *testing.T) {
 	if n := l.read("rivven_remote_refused_handshakes_total"); n != 2 {
 		t.Fatalf("%v refusals in the metrics, want 2", n)
 	}
+}
+
+// retriesOnly is a socket that proves its address and does nothing more: of all that comes it hears only Retry (RFC 9000, 17.2.5).
+type retriesOnly struct{ net.PacketConn }
+
+func (r retriesOnly) ReadFrom(b []byte) (int, net.Addr, error) {
+	for {
+		n, from, err := r.PacketConn.ReadFrom(b)
+		if err != nil || n > 0 && b[0]&0xf0 == 0xf0 {
+			return n, from, err
+		}
+	}
+}
+
+// A host that floods with an address of its own: all its handshakes prove the address and then hang. It gets its share, and whoever comes
+// from another host comes in meanwhile, as often as it likes.
+func TestAFloodingHostHasItsShare(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		const limit = 64
+		n, good := l.start(t, "10.0.0.1", 1, 1, WithLimits(Limits{Handshakes: limit})), l.start(t, "10.0.0.2", 2, 1)
+		echo := spawnEcho(t, n, "echo")
+		ask(t, good, echo, text("hello"))
+		ctx, cancel := context.WithCancel(context.Background())
+		socket := simnet.NewSimConn(&net.UDPAddr{IP: net.IPv4(10, 0, 0, 9), Port: 1}, l)
+		flooder := &quic.Transport{Conn: retriesOnly{socket}}
+		conf := &tls.Config{InsecureSkipVerify: true, NextProtos: []string{protocols[KindMain]}, MinVersion: tls.VersionTLS13}
+		var flood sync.WaitGroup
+		for range 3 * limit {
+			flood.Go(func() {
+				for ctx.Err() == nil {
+					if conn, err := flooder.Dial(ctx, net.UDPAddrFromAddrPort(netip.MustParseAddrPort(n.address())), conf, nil); err == nil {
+						_ = conn.CloseWithError(0, "")
+						t.Error("a client that hears nothing was connected")
+					}
+				}
+			})
+		}
+		pass(100 * time.Millisecond)
+		h := n.remote.core.transport.(*quicTransport).handshakes
+		most := 0
+		for node := uint64(3); node < 13; node++ {
+			late := l.start(t, "10.0.1."+strconv.FormatUint(node, 10), node, 1)
+			ask(t, late, echo, text("may I?"))
+			ask(t, good, echo, text("still there?"))
+			late.remote.Shutdown(true)
+			most = max(most, h.underWay())
+			pass(time.Second)
+		}
+		if share := h.hostMax(); most < share || most > share+1 { // and the one that just came in
+			t.Errorf("%d handshakes under way at most, and a host's share is %d", most, share)
+		}
+		cancel()
+		flood.Wait()
+		_ = flooder.Close()
+		_ = socket.Close()
+		pass(time.Minute)
+		if left := h.underWay(); left != 0 {
+			t.Errorf("%d handshakes are left of the flood", left)
+		}
+	})
 }
 
 // Connections with a good certificate that say nothing: the node that makes them pays with its own.

@@ -26,12 +26,13 @@ type lab struct {
 	deaf    map[string]bool
 	mute    map[string]bool
 	loss    float64
+	toll    map[string]*toll
 	rand    *rand.Rand
 }
 
 func newLab() *lab {
 	return &lab{
-		latency: time.Millisecond, nodes: make(map[string]simnet.PacketReceiver), deaf: make(map[string]bool), mute: make(map[string]bool),
+		latency: time.Millisecond, nodes: make(map[string]simnet.PacketReceiver), deaf: make(map[string]bool), mute: make(map[string]bool), toll: make(map[string]*toll),
 		rand: rand.New(rand.NewPCG(1, 2)),
 	}
 }
@@ -46,6 +47,9 @@ func (l *lab) SendPacket(p simnet.Packet) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	to := l.nodes[p.To.String()]
+	if t := l.toll[p.From.String()]; t != nil && t.takes() {
+		return nil
+	}
 	if to == nil || l.mute[p.From.String()] || l.deaf[p.From.String()] || l.deaf[p.To.String()] || l.rand.Float64() < l.loss {
 		return nil
 	}
@@ -65,6 +69,32 @@ func (l *lab) silence(address string, on bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.mute[address] = on
+}
+
+// toll takes every so many-th packet of an address, by count and not by chance.
+type toll struct{ every, seen, taken int }
+
+func (t *toll) takes() bool {
+	t.seen++
+	if t.seen%t.every != 0 {
+		return false
+	}
+	t.taken++
+	return true
+}
+
+// take begins to keep each every-th packet from an address, and ends with how many it kept.
+func (l *lab) take(address string, every int) (end func() int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t := &toll{every: every}
+	l.toll[address] = t
+	return func() int {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.toll, address)
+		return t.taken
+	}
 }
 
 func (l *lab) lose(part float64) {
