@@ -31,11 +31,13 @@ type (
 		entries   []*raftpb.Entry
 		responses []*raftpb.Message
 	}
-	// ask is a query at what is applied when its turn comes. It is answered directly.
-	ask struct {
+	// ask is queries at what is applied when their turn comes. They are answered directly, and asked says that they were.
+	ask   struct{ queries []query }
+	query struct {
 		query *consensus.Query
 		from  *actor.PID
 	}
+	asked struct{ queries int }
 	// capture takes a snapshot of the state.
 	capture struct{ instance uint64 }
 	// verify looks whether a snapshot's file is here, whole.
@@ -156,12 +158,13 @@ type applier struct {
 	term     uint64
 	reason   string                              // why it no longer applies
 	types    map[string]protoreflect.MessageType // of commands, by URL
+	evicted  actors.Counter
 }
 
 func (g *group) spawnApplier(ctx actor.Context) *actor.PID {
-	cfg := g.cfg
+	cfg, evicted := g.cfg, g.meter.evicted
 	props := actor.PropsFromProducer(func() actor.Actor {
-		return &applier{group: cfg.Group, files: cfg.Store.Files, factory: cfg.Machine}
+		return &applier{group: cfg.Group, files: cfg.Store.Files, factory: cfg.Machine, evicted: evicted}
 	}, actors.Named(actors.RaftName(cfg.Group)+"/apply"))
 	pid, err := ctx.SpawnNamed(props, "apply")
 	if err != nil {
@@ -186,9 +189,12 @@ func (a *applier) Receive(ctx actor.Context) {
 			a.batch(ctx, m)
 		}
 	case *ask:
-		if m.from != nil {
-			actors.Send(actors.Default, ctx, m.from, a.query(m.query))
+		for _, q := range m.queries {
+			if q.from != nil {
+				actors.Send(actors.Default, ctx, q.from, a.query(q.query))
+			}
 		}
+		ctx.Send(ctx.Parent(), &asked{len(m.queries)})
 	case *capture:
 		if m.instance == a.instance && a.reason == "" {
 			a.capture(ctx)
@@ -260,7 +266,9 @@ func (a *applier) apply(e *raftpb.Entry) (result, error) {
 	r.origin, r.number = entry.origin, entry.number
 	switch {
 	case entry.opens:
-		a.sessions.open(e.GetIndex())
+		if a.sessions.open(e.GetIndex()) {
+			a.evicted.Add(1)
+		}
 		r.answer = &consensus.Session{Id: e.GetIndex()}
 		return r, nil
 	case entry.commands:

@@ -58,6 +58,8 @@ type group struct {
 	routes    routes
 	proposals proposals
 	reads     reads
+	asking    []*actor.PID // whose queries the state machine has, in order
+	forwards  forwards
 	snapshots snapshots
 	change    *pendingChange
 	transfer  *pendingTransfer
@@ -89,10 +91,10 @@ func (g *group) Receive(ctx actor.Context) {
 		g.start(ctx)
 	case *actor.Stopping:
 		g.leaveRest(ctx)
-		g.abandon(ctx, consensus.Code_CODE_SHUTTING_DOWN)
+		g.end(ctx, consensus.Code_CODE_SHUTTING_DOWN)
 	case *actor.Restarting:
 		g.leaveRest(ctx)
-		g.abandon(ctx, consensus.Code_CODE_DROPPED)
+		g.end(ctx, consensus.Code_CODE_DROPPED)
 		g.forgetLeader(ctx)
 	case *actor.Terminated:
 		g.events.remove(m.Who)
@@ -123,6 +125,10 @@ func (g *group) Receive(ctx actor.Context) {
 
 func (g *group) receiveOther(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
+	case *asked:
+		g.asked(m)
+	case *restRefused:
+		g.stir(ctx, raft.None)
 	case fromApplier:
 		if m.of() == g.instance && g.phase == running {
 			g.guarded(ctx, func() { g.fromApplier(ctx, m) })
@@ -163,6 +169,7 @@ func (g *group) start(ctx actor.Context) {
 	g.env = s.Env()
 	g.log = s.Log().Named("raft").With(zap.String("group", g.cfg.Group))
 	g.meter = newMeters(s.Metrics(), g.cfg.Group)
+	g.routes.full = g.meter.routesFull
 	g.random = g.env.Rand("raft/" + g.cfg.Group)
 	if g.cfg.ElectionTimeoutMax != 2*g.cfg.ElectionTimeoutMin {
 		g.log.Warn("election timeouts are drawn from [min, 2·min), whatever the maximum says",
@@ -224,6 +231,19 @@ func (g *group) abandon(ctx actor.Context, code consensus.Code) {
 		g.fail(ctx, r.from, code, "this replica did not start")
 	}
 	g.early = nil
+}
+
+// end is abandon where this actor goes: nobody else would answer those whose request is with the leader or with the state machine. What
+// these answer at this moment may come first; the first answer counts.
+func (g *group) end(ctx actor.Context, code consensus.Code) {
+	g.abandon(ctx, code)
+	for _, from := range g.asking {
+		g.fail(ctx, from, code, "this replica stopped before the query was answered")
+	}
+	g.asking = nil
+	for _, from := range g.forwards.all() {
+		g.fail(ctx, from, consensus.Code_CODE_UNKNOWN_OUTCOME, "this replica stopped before the leader answered")
+	}
 }
 
 // storeFailed decides what a refused write means. Nothing of it was acknowledged.

@@ -194,7 +194,7 @@ func (g *group) applyChange(ctx actor.Context, e *raftpb.Entry) {
 		}
 	}
 	for _, p := range cx.GetPeers() {
-		g.routes.learn(p.GetReplica(), p.GetNodeId(), p.GetAddress())
+		g.routes.belongs(p.GetReplica(), p.GetNodeId(), p.GetAddress())
 	}
 	g.config.book = kept
 	g.log.Info("membership", zap.Uint64("index", e.GetIndex()), zap.Uint64s("voters", g.config.state.GetVoters()),

@@ -15,7 +15,8 @@ import (
 	"github.com/hupe1980/rivven-cluster/actors/membership"
 )
 
-const routesMax = 1024 // replicas that are remembered
+// routesMax is how many replicas are remembered. The group's own are, whatever else is: they are few.
+const routesMax = 1024
 
 // routes knows where replicas live, and which start of theirs spoke last.
 type routes struct {
@@ -24,6 +25,7 @@ type routes struct {
 	announced map[uint64]bool   // addresses that the membership vouches for: nobody else replaces them
 	instances map[uint64]uint64
 	heard     map[uint64]time.Duration // when, by replica
+	full      actors.Counter
 }
 
 // begin forgets instances; addresses stay good.
@@ -34,14 +36,26 @@ func (r *routes) begin() {
 	r.instances, r.heard = make(map[uint64]uint64), make(map[uint64]time.Duration)
 }
 
-// learn takes an address from the address book or from a connection; both yield to the membership's.
+// learn takes an address from a connection. It yields to the membership's.
 func (r *routes) learn(replica, node uint64, address string) {
-	if address == "" || r.announced[replica] {
-		return
+	if r.room(replica) {
+		r.belongs(replica, node, address)
 	}
-	if _, known := r.addresses[replica]; known || len(r.addresses) < routesMax {
+}
+
+// belongs takes the address of a member of the group from the address book. It yields to the membership's.
+func (r *routes) belongs(replica, node uint64, address string) {
+	if address != "" && !r.announced[replica] {
 		r.addresses[replica], r.nodes[replica] = address, node
 	}
+}
+
+func (r *routes) room(replica uint64) bool {
+	if _, known := r.addresses[replica]; known || len(r.addresses) < routesMax {
+		return true
+	}
+	r.full.Add(1)
+	return false
 }
 
 // member folds a message of the membership actor in, and reports whether it was one.
@@ -66,7 +80,7 @@ func (r *routes) announce(m *membership.Member) {
 		return
 	}
 	replica := actors.ReplicaID(directory)
-	if _, known := r.addresses[replica]; known || len(r.addresses) < routesMax {
+	if r.room(replica) {
 		r.addresses[replica], r.nodes[replica], r.announced[replica] = m.GetAddress(), m.GetNodeId(), true
 	}
 }
@@ -252,7 +266,8 @@ func (g *group) meet(ctx actor.Context, from uint64, peer *actors.PeerInfo, inst
 	if known := g.routes.instances[from]; known != instance {
 		if known != 0 {
 			g.ready(ctx)
-		} else if len(g.routes.instances) >= routesMax {
+		} else if len(g.routes.instances) >= routesMax && !g.config.member(from) {
+			g.routes.full.Add(1)
 			return
 		}
 		g.routes.instances[from] = instance

@@ -93,7 +93,7 @@ func (g *group) run(ctx actor.Context, state logstore.GroupState) {
 		return
 	}
 	for _, p := range g.config.book.sorted() {
-		g.routes.learn(p.GetReplica(), p.GetNodeId(), p.GetAddress())
+		g.routes.belongs(p.GetReplica(), p.GetNodeId(), p.GetAddress())
 	}
 	node, err := raft.NewRawNode(g.raftConfig(ref.Index))
 	if err != nil {

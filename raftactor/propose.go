@@ -2,6 +2,8 @@ package raftactor
 
 import (
 	"errors"
+	"maps"
+	"slices"
 
 	"github.com/asynkron/protoactor-go/actor"
 	"go.etcd.io/raft/v3"
@@ -288,15 +290,42 @@ func (g *group) forward(ctx actor.Context, r request, hopped bool, m proto.Messa
 	}
 	instance := g.instance
 	g.proposals.forwarded++
+	done := g.forwards.add(r.from)
 	actors.AskClass(actors.Default, ctx, pid, m, g.cfg.RequestTimeout, func(res any, err error) {
 		if g.instance == instance {
 			g.proposals.forwarded--
 		}
+		done()
 		if f, ok := res.(*consensus.Failed); ok && f.GetCode() == consensus.Code_CODE_NOT_LEADER && again != nil && again() {
 			return
 		}
 		g.relay(ctx, r, res, err)
 	})
+}
+
+// forwards are those whose requests are with the leader.
+type forwards struct {
+	next uint64
+	from map[uint64]*actor.PID
+}
+
+func (f *forwards) add(from *actor.PID) (done func()) {
+	if f.from == nil {
+		f.from = make(map[uint64]*actor.PID)
+	}
+	f.next++
+	number := f.next
+	f.from[number] = from
+	return func() { delete(f.from, number) }
+}
+
+// all are in the order in which they came.
+func (f *forwards) all() []*actor.PID {
+	out := make([]*actor.PID, 0, len(f.from))
+	for _, number := range slices.Sorted(maps.Keys(f.from)) {
+		out = append(out, f.from[number])
+	}
+	return out
 }
 
 // relay passes the leader's answer on. Without one the request may have arrived: a dead letter says only that this

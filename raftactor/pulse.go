@@ -17,7 +17,7 @@ func TicksWireTypes() []proto.Message { return []proto.Message{&Pulse{}} }
 
 const (
 	stepsMax  = 1024 // groups in one Pulse
-	pulsesMax = 1024 // nodes whose pulses are awaited
+	pulsesMax = 1024 // nodes whose pulses are awaited; a group with one more stays awake
 )
 
 // beat is a group's heartbeat on its way to a node.
@@ -28,6 +28,9 @@ type beat struct {
 
 // silentPeer tells a resting group that a peer's node was silent for too long, or was started anew.
 type silentPeer struct{ Replica uint64 }
+
+// restRefused wakes a group that can't rest. It tries again after as long as before.
+type restRefused struct{}
 
 // pulses gathers heartbeats by node, and keeps up the ties between nodes that have resting groups in common: each shows itself to
 // the other once a heartbeat interval, however many groups there are.
@@ -40,8 +43,8 @@ type pulses struct {
 	beats    []*beats // by address, sorted
 	flushed  time.Duration
 
-	sent, received, missing, refused actors.Counter
-	resting                          actors.Gauge
+	sent, received, missing, refused, restRefused actors.Counter
+	resting                                       actors.Gauge
 }
 
 // awaited is a peer's node, by its replica.
@@ -67,6 +70,7 @@ func (p *pulses) start(ctx actor.Context) {
 	p.received = m.Counter("rivven_raft_pulses_received_total", "Messages with the heartbeats of all groups of one node.")
 	p.missing = m.Counter("rivven_raft_pulses_missing_group_total", "Heartbeats for groups that don't run here.")
 	p.refused = m.Counter("rivven_raft_pulses_refused_total", "Pulses refused for their shape.")
+	p.restRefused = m.Counter("rivven_raft_rests_refused_total", "Groups that had to stay awake, because the pulses of as many nodes are awaited as can be.")
 	p.resting = m.Gauge("rivven_raft_groups_resting", "Groups that are idle and not ticked.")
 }
 
@@ -110,15 +114,27 @@ func (p *pulses) changed(ctx actor.Context, groups []*ticked) {
 		if g.rests == nil {
 			continue
 		}
-		resting++
 		for _, peer := range g.rests.Peers {
-			p.await(peer, g.rests, now, known)
+			if !p.await(peer, g.rests, now, known) {
+				// Nobody would notice that this peer's node is gone.
+				p.restRefused.Add(1)
+				g.rests = nil
+				ctx.Send(g.pid, &restRefused{})
+				break
+			}
+		}
+		if g.rests != nil {
+			resting++
 		}
 	}
 	p.resting.Set(float64(resting))
 }
 
-func (p *pulses) await(peer sleepPeer, m *sleepTicks, now time.Duration, known []*awaited) {
+func (p *pulses) await(peer sleepPeer, m *sleepTicks, now time.Duration, known []*awaited) bool {
+	i, ok := slices.BinarySearchFunc(p.awaited, peer.replica, byReplica)
+	if !ok && len(p.awaited) >= pulsesMax {
+		return false
+	}
 	if p.every == 0 {
 		p.every = m.Every
 	}
@@ -126,19 +142,16 @@ func (p *pulses) await(peer sleepPeer, m *sleepTicks, now time.Duration, known [
 	if i, ok := slices.BinarySearch(p.targets, peer.address); !ok {
 		p.targets = slices.Insert(p.targets, i, peer.address)
 	}
-	i, ok := slices.BinarySearchFunc(p.awaited, peer.replica, byReplica)
 	if ok {
 		p.awaited[i].patience = min(p.awaited[i].patience, m.Patience)
-		return
-	}
-	if len(p.awaited) >= pulsesMax {
-		return
+		return true
 	}
 	a := &awaited{replica: peer.replica, patience: m.Patience, heard: now}
 	if j, ok := slices.BinarySearchFunc(known, peer.replica, byReplica); ok {
 		a.heard, a.instance = known[j].heard, known[j].instance
 	}
 	p.awaited = slices.Insert(p.awaited, i, a)
+	return true
 }
 
 func byReplica(a *awaited, replica uint64) int { return cmp.Compare(a.replica, replica) }

@@ -56,7 +56,9 @@ func (g *group) query(ctx actor.Context, r request, m *consensus.Query) {
 		return
 	}
 	if m.GetStale() {
-		ctx.Send(g.applier, &ask{query: m, from: r.from})
+		if g.reads.admit(ctx, g, r) {
+			g.reads.ask(ctx, g, query{m, r.from})
+		}
 		return
 	}
 	g.reads.enqueue(ctx, g, &read{request: r, query: m})
@@ -65,9 +67,7 @@ func (g *group) query(ctx actor.Context, r request, m *consensus.Query) {
 func (g *group) readIndex(ctx actor.Context, r request) { g.reads.enqueue(ctx, g, &read{request: r}) }
 
 func (rs *reads) enqueue(ctx actor.Context, g *group, r *read) {
-	if rs.waits >= g.cfg.MaxPending {
-		g.meter.busy.Add(1)
-		g.fail(ctx, r.from, consensus.Code_CODE_BUSY, "%d reads wait", g.cfg.MaxPending)
+	if !rs.admit(ctx, g, r.request) {
 		return
 	}
 	rs.waits++
@@ -75,6 +75,30 @@ func (rs *reads) enqueue(ctx actor.Context, g *group, r *read) {
 	rs.queue = append(rs.queue, r)
 	g.wake(ctx)
 }
+
+// admit refuses a read where too many wait, for an index or for the state machine.
+func (rs *reads) admit(ctx actor.Context, g *group, r request) bool {
+	if rs.waits+len(g.asking) < g.cfg.MaxPending {
+		return true
+	}
+	g.meter.busy.Add(1)
+	g.fail(ctx, r.from, consensus.Code_CODE_BUSY, "%d reads wait", g.cfg.MaxPending)
+	return false
+}
+
+// ask hands queries to the state machine.
+func (rs *reads) ask(ctx actor.Context, g *group, queries ...query) {
+	if len(queries) == 0 {
+		return
+	}
+	for _, q := range queries {
+		g.asking = append(g.asking, q.from)
+	}
+	ctx.Send(g.applier, &ask{queries})
+}
+
+// asked: the state machine answered as many queries.
+func (g *group) asked(m *asked) { g.asking = g.asking[min(m.queries, len(g.asking)):] }
 
 func (rs *reads) waiting() bool { return len(rs.queue) > 0 && len(rs.flights) < readFlights }
 
@@ -100,6 +124,7 @@ func (rs *reads) confirmed(ctx actor.Context, g *group, state raft.ReadState) {
 	}
 	flight := rs.flights[i]
 	rs.flights = slices.Delete(rs.flights, i, i+1)
+	var now []query
 	for _, r := range flight.reads {
 		r.index = state.Index
 		switch {
@@ -108,11 +133,12 @@ func (rs *reads) confirmed(ctx actor.Context, g *group, state raft.ReadState) {
 			g.reply(ctx, r.from, &consensus.ReadIndexed{Index: r.index})
 		case r.index <= g.applying:
 			rs.waits--
-			ctx.Send(g.applier, &ask{query: r.query, from: r.from})
+			now = append(now, query{r.query, r.from})
 		default:
 			rs.behind = append(rs.behind, r)
 		}
 	}
+	rs.ask(ctx, g, now...)
 	if rs.waiting() {
 		g.wake(ctx)
 	}
@@ -120,14 +146,16 @@ func (rs *reads) confirmed(ctx actor.Context, g *group, state raft.ReadState) {
 
 // reached lets the queries go whose entries are with the machine now.
 func (rs *reads) reached(ctx actor.Context, g *group) {
+	var now []query
 	rs.behind = slices.DeleteFunc(rs.behind, func(r *read) bool {
 		if r.index > g.applying {
 			return false
 		}
 		rs.waits--
-		ctx.Send(g.applier, &ask{query: r.query, from: r.from})
+		now = append(now, query{r.query, r.from})
 		return true
 	})
+	rs.ask(ctx, g, now...)
 }
 
 // expire gives up on late reads, and asks anew where an answer was lost.

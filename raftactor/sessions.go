@@ -35,8 +35,9 @@ type session struct {
 
 func newSessions() *sessions { return &sessions{byID: make(map[uint64]*session)} }
 
-// open registers a session under the index of its entry, and drops those that are expired.
-func (t *sessions) open(index uint64) {
+// open registers a session under the index of its entry, drops those that are expired, and says whether another one had to go before its
+// time.
+func (t *sessions) open(index uint64) (evicted bool) {
 	var oldest *session
 	for id, s := range t.byID {
 		if s.expired(index) {
@@ -49,8 +50,10 @@ func (t *sessions) open(index uint64) {
 	}
 	if len(t.byID) >= sessionsMax {
 		delete(t.byID, oldest.id)
+		evicted = true
 	}
 	t.byID[index] = &session{id: index, used: index}
+	return evicted
 }
 
 func (s *session) expired(index uint64) bool { return s.used+sessionLife < index }

@@ -22,10 +22,14 @@ func id(session, sequence uint64) *consensus.ProposalID {
 func TestSessionTableIsBounded(t *testing.T) {
 	table := newSessions()
 	for i := range uint64(sessionsMax) {
-		table.open(i + 1)
+		if table.open(i + 1) {
+			t.Fatalf("session %d took another one's place", i+1)
+		}
 	}
 	table.find(id(1, 1), sessionsMax+1) // the oldest is used again
-	table.open(sessionsMax + 2)
+	if !table.open(sessionsMax + 2) {
+		t.Fatal("nobody says that a session was evicted")
+	}
 	if s, _ := table.find(id(1, 1), sessionsMax+3); s == nil {
 		t.Fatal("a session in use was evicted")
 	}
@@ -35,7 +39,9 @@ func TestSessionTableIsBounded(t *testing.T) {
 	if s, _ := table.find(id(3, 1), 3+sessionLife+1); s != nil {
 		t.Fatal("an expired session was found")
 	}
-	table.open(10 * sessionLife)
+	if table.open(10 * sessionLife) {
+		t.Fatal("expired sessions are no evicted ones")
+	}
 	if len(table.byID) != 1 {
 		t.Fatalf("%d sessions after all but one expired", len(table.byID))
 	}

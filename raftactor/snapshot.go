@@ -304,7 +304,7 @@ func (g *group) install(s *raftpb.Snapshot, a *appendWrite) {
 		panic(fmt.Sprintf("raftactor: RawNode took a snapshot over that the guard let through unread: %v", err))
 	}
 	for _, p := range g.config.book.sorted() {
-		g.routes.learn(p.GetReplica(), p.GetNodeId(), p.GetAddress())
+		g.routes.belongs(p.GetReplica(), p.GetNodeId(), p.GetAddress())
 	}
 	a.ref, a.install = ref, true
 	a.first, a.last = ref.Index+1, ref.Index

@@ -130,6 +130,7 @@ func (t *ticks) changed(ctx actor.Context) {
 // recount looks again at who wants what.
 func (t *ticks) recount(ctx actor.Context) {
 	t.stale, t.every, t.awake = false, 0, 0
+	t.pulses.changed(ctx, t.groups) // which may refuse to let a group rest
 	for _, g := range t.groups {
 		if g.rests != nil {
 			continue
@@ -139,7 +140,6 @@ func (t *ticks) recount(ctx actor.Context) {
 			t.every = g.interval
 		}
 	}
-	t.pulses.changed(ctx, t.groups)
 	if t.awake == 0 {
 		t.pulses.flush(ctx)
 	}
