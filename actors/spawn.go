@@ -38,8 +38,8 @@ func inherit(as *actor.ActorSystem, props *actor.Props) *actor.Props {
 		actor.WithMailbox(gated(s.mailboxFor(props))),
 		actor.WithSpawnMiddleware(s.middleware),
 	}
-	if s.dispatcher != nil {
-		opts = append(opts, actor.WithDispatcher(s.dispatcher))
+	if d := s.dispatcherFor(props); d != nil {
+		opts = append(opts, actor.WithDispatcher(d))
 	}
 	return props.Clone(opts...)
 }
@@ -63,11 +63,22 @@ func (s *System) mailboxFor(props *actor.Props) actor.MailboxProducer {
 	return actor.Unbounded()
 }
 
-// Props keep mailbox and spawner to themselves. Reading both is the one place where this project looks inside
+func (s *System) dispatcherFor(props *actor.Props) actor.Dispatcher {
+	if s.dispatcher == nil && !hasDispatcher(props) {
+		return s.fallback
+	}
+	return s.dispatcher
+}
+
+// Props keep mailbox, dispatcher and spawner to themselves. Reading them is the one place where this project looks inside
 // protoactor; the fields are checked by a test, and the version is pinned.
 func mailboxOf(props *actor.Props) actor.MailboxProducer {
 	field := reflect.ValueOf(props).Elem().FieldByName("mailboxProducer")
 	return *(*actor.MailboxProducer)(unsafe.Pointer(field.UnsafeAddr()))
+}
+
+func hasDispatcher(props *actor.Props) bool {
+	return !reflect.ValueOf(props).Elem().FieldByName("dispatcher").IsNil()
 }
 
 func hasSpawner(props *actor.Props) bool {

@@ -179,6 +179,40 @@ func TestOwnMailboxIsKept(t *testing.T) {
 	}
 }
 
+// counted is a dispatcher that counts the times it was asked.
+type counted struct{ times atomic.Int64 }
+
+func (d *counted) Throughput() int    { return 1 }
+func (d *counted) Schedule(fn func()) { d.times.Add(1); go fn() }
+
+// The default dispatcher is for those whose Props name none, whatever their parent's do; the system's own is for all.
+func TestDefaultDispatcherLeavesOwnOnesAlone(t *testing.T) {
+	for _, overrides := range []bool{false, true} {
+		fallback, own, all := &counted{}, &counted{}, &counted{}
+		opts := []actors.Option{actors.WithDefaultDispatcher(fallback)}
+		if overrides {
+			opts = append(opts, actors.WithDispatcher(all))
+		}
+		sys := newSystem(t, opts...)
+		done := make(chan struct{})
+		child := actor.PropsFromFunc(func(c actor.Context) {
+			if _, ok := c.Message().(*actor.Started); ok {
+				close(done)
+			}
+		})
+		sys.Root.Spawn(actor.PropsFromFunc(func(c actor.Context) {
+			if _, ok := c.Message().(*actor.Started); ok {
+				c.Spawn(child)
+			}
+		}, actor.WithDispatcher(own)))
+		<-done
+		switch f, o, a := fallback.times.Load() > 0, own.times.Load() > 0, all.times.Load() > 0; {
+		case !overrides && (!f || !o || a), overrides && (f || o || !a):
+			t.Fatalf("overriding %v: fallback used %v, own %v, the system's %v", overrides, f, o, a)
+		}
+	}
+}
+
 // A message that comes while an actor waits for its children spawns nothing more: whoever asked is answered by a dead letter, and
 // the actor ends.
 func TestStoppingActorTakesNoNewWork(t *testing.T) {

@@ -18,6 +18,7 @@ type System struct {
 	metrics    Metrics
 	mailbox    actor.MailboxProducer
 	dispatcher actor.Dispatcher
+	fallback   actor.Dispatcher
 }
 
 // Option changes how Install and NewSystem set a system up.
@@ -33,8 +34,18 @@ func WithMetrics(m Metrics) Option { return func(s *System) { s.metrics = m } }
 // a simulation needs to schedule every message itself.
 func WithMailbox(p actor.MailboxProducer) Option { return func(s *System) { s.mailbox = p } }
 
-// WithDispatcher replaces the dispatcher of every actor spawned through the system.
+// WithDispatcher replaces the dispatcher of every actor spawned through the system, also where its Props name another.
 func WithDispatcher(d actor.Dispatcher) Option { return func(s *System) { s.dispatcher = d } }
+
+// WithDefaultDispatcher replaces protoactor's own dispatcher for the actors spawned through the system whose Props name none. The
+// first one given stays.
+func WithDefaultDispatcher(d actor.Dispatcher) Option {
+	return func(s *System) {
+		if s.fallback == nil {
+			s.fallback = d
+		}
+	}
+}
 
 var extensionID = extensions.NextExtensionID()
 

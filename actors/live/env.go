@@ -12,15 +12,19 @@ import (
 
 // Install puts the real environment on a system that the app made; on a system that has one already it returns that.
 func Install(as *actor.ActorSystem, opts ...actors.Option) *actors.System {
-	return actors.Install(as, New(as), opts...)
+	return actors.Install(as, New(as), withWorkers(opts)...)
 }
 
 // NewSystem makes a protoactor system with the real environment.
 func NewSystem(opts ...actors.Option) *actors.System {
 	env := &Env{}
-	s := actors.NewSystem(env, opts...)
+	s := actors.NewSystem(env, withWorkers(opts)...)
 	env.system = s.ActorSystem
 	return s
+}
+
+func withWorkers(opts []actors.Option) []actors.Option {
+	return append([]actors.Option{actors.WithDefaultDispatcher(newWorkers())}, opts...)
 }
 
 // New returns the real environment for a system, without installing it.
