@@ -17,11 +17,16 @@ func TestRemoteFollowsTheConfiguration(t *testing.T) {
 		change func(*node.Config)
 		shared bool
 		rate   int
+		idle   time.Duration
 	}{
-		"a port of its own":     {func(cfg *node.Config) { cfg.Gossip.BindPort = freePort(t) }, false, 0},
-		"any port":              {func(cfg *node.Config) { cfg.Gossip.BindPort = node.AnyPort }, false, 0},
-		"the main one":          {func(cfg *node.Config) { cfg.Gossip.BindPort = f.ports[0] }, true, 0},
-		"a limit on large data": {func(cfg *node.Config) { cfg.Remote.BulkRate = 512 }, false, 512 << 10},
+		"a port of its own":     {func(cfg *node.Config) { cfg.Gossip.BindPort = freePort(t) }, false, 0, 15 * time.Minute},
+		"any port":              {func(cfg *node.Config) { cfg.Gossip.BindPort = node.AnyPort }, false, 0, 15 * time.Minute},
+		"the main one":          {func(cfg *node.Config) { cfg.Gossip.BindPort = f.ports[0] }, true, 0, 15 * time.Minute},
+		"a limit on large data": {func(cfg *node.Config) { cfg.Remote.BulkRate = 512 }, false, 512 << 10, 15 * time.Minute},
+		"the default of probes": {func(cfg *node.Config) { cfg.Gossip.ProtocolPeriod, cfg.Gossip.SuspectTimeout = 0, 0 }, false, 0, 3 * 1024 * time.Second},
+		"rare probes": {func(cfg *node.Config) {
+			cfg.Gossip.ProtocolPeriod, cfg.Gossip.SuspectTimeout = 2*time.Second, 0
+		}, false, 0, 3 * 2048 * time.Second},
 	} {
 		cfg := f.config(0)
 		c.change(&cfg)
@@ -33,7 +38,7 @@ func TestRemoteFollowsTheConfiguration(t *testing.T) {
 			t.Errorf("%s: gossip at %s, all else at %s", name, n.GossipAddress(), n.Address())
 		}
 		status, err := remote.GetRemote(n.System()).Status(t.Context())
-		if err != nil || status.BulkRate != c.rate {
+		if err != nil || status.BulkRate != c.rate || status.DatagramIdle != c.idle {
 			t.Errorf("%s: %+v, %v", name, status, err)
 		}
 		if err := n.Shutdown(t.Context()); err != nil {

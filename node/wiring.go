@@ -79,6 +79,7 @@ func (r *root) startRemote(actor.Context) error {
 		}),
 		remote.WithStatelessResetKey(r.storage.ResetKey),
 		remote.WithBulkRate(cfg.Remote.BulkRate << 10),
+		remote.WithProbePeriod(cfg.Gossip.ProtocolPeriod),
 		remote.WithLogger(r.node.system.Log().Named("remote")),
 		remote.WithReserved(actors.NameBootstrap, slices.Concat(bootstrap.WireTypes(), bootstrap.ReplyTypes())...),
 		remote.WithReserved(actors.NameSnapshots, logstore.SnapshotsWireTypes()...),

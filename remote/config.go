@@ -41,6 +41,7 @@ type Config struct {
 	resetKey      *[32]byte
 	bulkRate      int
 	connAge       time.Duration
+	probePeriod   time.Duration
 	classes       classes
 	listen        func(*net.UDPAddr) (net.PacketConn, error) // a UDP socket where nil
 }
@@ -181,6 +182,17 @@ func WithBulkRate(bytesPerSecond int) ConfigOption {
 // take effect; default one hour, up to a tenth more at random.
 func WithConnectionAge(d time.Duration) ConfigOption { return func(c *Config) { c.connAge = d } }
 
+// WithProbePeriod says how long the membership waits between two probes, each of another member. Nothing else keeps datagram connections
+// alive, so they may be idle for three rounds through as many peers as there may be ([Limits]), and at least for 15 minutes: a probe then
+// seldom has to wait for a handshake.
+func WithProbePeriod(d time.Duration) ConfigOption { return func(c *Config) { c.probePeriod = d } }
+
+const datagramIdleMax = 24 * time.Hour
+
+func (c *Config) datagramIdle(peersMax int) time.Duration {
+	return min(max(datagramIdleMin, 3*time.Duration(peersMax)*c.probePeriod), datagramIdleMax)
+}
+
 // Address returns host and port as configured.
 func (c *Config) Address() string { return net.JoinHostPort(c.Host, strconv.Itoa(c.Port)) }
 
@@ -230,6 +242,9 @@ func (c *Config) validate() error {
 	}
 	if c.bulkRate != 0 && c.bulkRate < bulkRateMin {
 		errs = append(errs, fmt.Errorf("bulk rate of %d B/s: want 0, for none, or at least %d", c.bulkRate, bulkRateMin))
+	}
+	if c.probePeriod < 0 || c.probePeriod > time.Hour {
+		errs = append(errs, fmt.Errorf("probe period of %v: want 0 to 1h", c.probePeriod))
 	}
 	if c.identity != nil && c.identity.NodeID == 0 {
 		errs = append(errs, errors.New("node id 0 in WithIdentity: ids start at 1"))

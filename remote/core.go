@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 	"go.uber.org/zap"
@@ -29,17 +30,19 @@ type core struct {
 	transport   Transport
 	connAge     int64 // nanoseconds; 0 means for ever
 	bulkRate    int   // bytes per second; 0 means no limit
-	codec       codec
-	classes     *classes
-	reserved    reservedTable
-	peers       peerTable
-	residents   residents
-	blockList   *BlockList
-	refusals    refusals
-	notSent     limitedLog
-	refusedIn   limitedLog
-	unusable    limitedLog
-	manager     *actor.PID
+	// datagramIdle is what the transport does; it stands in the status.
+	datagramIdle time.Duration
+	codec        codec
+	classes      *classes
+	reserved     reservedTable
+	peers        peerTable
+	residents    residents
+	blockList    *BlockList
+	refusals     refusals
+	notSent      limitedLog
+	refusedIn    limitedLog
+	unusable     limitedLog
+	manager      *actor.PID
 	// subscribers are the manager's, and outlive its restarts.
 	subscribers []*actor.PID
 
@@ -62,7 +65,7 @@ func newCore(system *actor.ActorSystem, config *Config, blockList *BlockList) (*
 		limits: limits, connAge: int64(config.connAge), bulkRate: config.bulkRate,
 		codec: codec{config.serializers}, classes: &config.classes, reserved: newReservedTable(config.reserved), blockList: blockList,
 	}
-	c.peers.core = c
+	c.peers.core, c.datagramIdle = c, config.datagramIdle(limits.Peers)
 	if c.log == nil {
 		c.log = installed.Log().Named("remote")
 	}

@@ -21,7 +21,7 @@ const (
 	handshakeIdle   = 3 * time.Second
 	keepAlive       = 3 * time.Second
 	mainIdle        = 10 * time.Second
-	datagramIdle    = 15 * time.Minute
+	datagramIdleMin = 15 * time.Minute
 	partialDeadline = 30 * time.Second
 
 	// The greeting stream and three lanes fit into the connection's window at once, so that no lane that is not read
@@ -58,6 +58,7 @@ type quicTransport struct {
 	domain   string
 	resetKey *[32]byte
 	bulkRate int
+	idle     time.Duration // of datagram connections
 	metrics  *metrics
 	onFault  func(error) // of the certificates
 
@@ -83,7 +84,7 @@ type quicSocket struct {
 func newQUIC(cfg *Config, c *core, source TLS, domain string) Transport {
 	t := &quicTransport{
 		host: cfg.Host, port: cfg.Port, gossip: cfg.gossip, dev: cfg.dev, resolver: cfg.resolver, source: source,
-		domain: domain, resetKey: cfg.resetKey, bulkRate: cfg.bulkRate, metrics: &c.metrics, onFault: c.onCertificateFault,
+		domain: domain, resetKey: cfg.resetKey, bulkRate: cfg.bulkRate, idle: cfg.datagramIdle(c.limits.Peers), metrics: &c.metrics, onFault: c.onCertificateFault,
 		handshakes: newHandshakes(c.limits.Handshakes, &c.metrics), conns: make(map[*quicConn]struct{}),
 	}
 	if t.resolver == nil {
@@ -143,7 +144,7 @@ func (t *quicTransport) open(host string, port int) (*quicSocket, error) {
 		key := quic.StatelessResetKey(*t.resetKey)
 		s.transport.StatelessResetKey = &key
 	}
-	if s.listener, err = s.transport.Listen(t.serverTLS(), serverConfig()); err != nil {
+	if s.listener, err = s.transport.Listen(t.serverTLS(), t.serverConfig()); err != nil {
 		s.close()
 		return nil, err
 	}
@@ -174,9 +175,9 @@ func (s *quicSocket) close() {
 
 // serverConfig is one for all kinds, because a connection's kind is known only after its handshake; idle timeouts are
 // the shorter of both sides', so the dialer sets them.
-func serverConfig() *quic.Config {
+func (t *quicTransport) serverConfig() *quic.Config {
 	c := baseConfig()
-	c.MaxIdleTimeout = datagramIdle
+	c.MaxIdleTimeout = t.idle
 	c.EnableDatagrams = true
 	return c
 }
@@ -194,11 +195,11 @@ func baseConfig() *quic.Config {
 	}
 }
 
-func clientConfig(kind Kind) *quic.Config {
+func (t *quicTransport) clientConfig(kind Kind) *quic.Config {
 	c := baseConfig()
 	c.MaxIncomingStreams, c.MaxIncomingUniStreams = -1, -1
 	if kind == KindDatagram {
-		c.MaxIdleTimeout = datagramIdle
+		c.MaxIdleTimeout = t.idle
 		c.EnableDatagrams = true
 		return c
 	}

@@ -116,7 +116,7 @@ func (t *quicTransport) connect(ctx context.Context, socket *quicSocket, kind Ki
 		}
 		attempt, cancel := context.WithTimeout(ctx, share(ctx, len(addrs)-i))
 		conn, err := socket.transport.Dial(attempt, net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr, uint16(port))),
-			t.clientTLS(kind, expect), clientConfig(kind))
+			t.clientTLS(kind, expect), t.clientConfig(kind))
 		cancel()
 		if err == nil {
 			return conn, nil

@@ -18,10 +18,12 @@ type GetStatus struct{}
 // message.
 type Status struct {
 	Self     *actors.PeerInfo
-	HalfOpen int          // accepted connections without a Hello yet
-	Accepted int          // accepted connections
-	BulkRate int          // limit of the lane Bulk to each peer, in bytes per second; 0 is none
-	Peers    []PeerStatus // by address, without aliases and this node itself
+	HalfOpen int // accepted connections without a Hello yet
+	Accepted int // accepted connections
+	BulkRate int // limit of the lane Bulk to each peer, in bytes per second; 0 is none
+	// DatagramIdle is how long a datagram connection over QUIC may be idle; both sides' shorter one counts.
+	DatagramIdle time.Duration
+	Peers        []PeerStatus // by address, without aliases and this node itself
 }
 
 // PeerStatus is one peer in a Status.
@@ -124,7 +126,7 @@ func pathOf(c Conn) PathStats {
 }
 
 func (m *manager) onGetStatus(ctx actor.Context) {
-	status := &Status{Self: m.core.self.Load(), HalfOpen: len(m.halfOpen), Accepted: m.accepted, BulkRate: m.core.bulkRate}
+	status := &Status{Self: m.core.self.Load(), HalfOpen: len(m.halfOpen), Accepted: m.accepted, BulkRate: m.core.bulkRate, DatagramIdle: m.core.datagramIdle}
 	paths := m.paths()
 	for _, p := range m.core.peers.all() {
 		if p.alias.Load() == nil && !p.self.Load() {
