@@ -79,7 +79,11 @@ type Config struct {
 
 	// SyncInterval is the time between two synchronisations (push-pull) with a
 	// random member, whatever N is; after one that found a difference the next
-	// comes after ProtocolPeriod/2, doubling back to SyncInterval.
+	// comes after ProtocolPeriod/2, doubling back to SyncInterval. Where the last
+	// ack showed the same table, up to three in a row are left out: the digests,
+	// with which a synchronisation begins, have been compared. Longer is cheaper;
+	// what differs in spite of gossip is found by acks within a few periods
+	// anyway, unless datagrams don't pass.
 	SyncInterval time.Duration
 
 	// JoinInterval is the time before an unanswered seed is tried again; it

@@ -48,6 +48,7 @@ type Core struct {
 	syncPause   time.Duration
 	digestPause time.Duration
 	equals      int // acks in a row that showed this node's own table
+	saved       int // synchronisations in a row that those made needless
 	lastSync    time.Duration
 
 	seeds     []*seed
@@ -93,6 +94,7 @@ func New(cfg Config, self Record, rng *rand.Rand) (*Core, error) {
 		syncPause:   cfg.SyncInterval,
 		digestPause: 2 * cfg.ProtocolPeriod,
 		joinPause:   cfg.JoinInterval,
+		saved:       syncsSaved, // the first is not left out
 		// Answers to a core that this one replaces are not for it.
 		seq: uint64(rng.Uint32()),
 	}

@@ -247,3 +247,24 @@ func TestStallIsNoDeafness(t *testing.T) {
 		t.Error("a node that was stalled takes itself for deaf")
 	}
 }
+
+// Where acks show equal tables, one synchronisation in four opens a stream; where they don't, every one does.
+func TestAcksSaveSynchronisations(t *testing.T) {
+	const count, intervals = 10, 80
+	n := formed(t, 59, DefaultLAN(), count)
+	n.run(2 * time.Minute)
+	began := n.streams
+	n.run(intervals * DefaultLAN().SyncInterval)
+	perInterval := float64(n.streams-began) / 2 / count / intervals // a request and its answer
+	if perInterval < 0.2 || perInterval > 0.3 {
+		t.Errorf("%.2f synchronisations an interval over streams, want a quarter", perInterval)
+	}
+
+	c := n.nodes[3].core
+	c.equals, c.saved = 0, 0
+	before := c.stats.Syncs
+	c.syncNext(n.now)
+	if c.stats.Syncs != before+1 {
+		t.Error("a synchronisation was left out although the last ack showed another table")
+	}
+}

@@ -26,11 +26,23 @@ const equalsEnough = 10
 // N=1,000, to members that know them all.
 func stillNews(u *Update) bool { return u.State != Alive || u.Replaces != "" }
 
-// syncNext synchronises with a random member.
+// syncsSaved is how many synchronisations in a row are left out because acks
+// have compared the digests already.
+const syncsSaved = 3
+
+// syncNext synchronises with a random member. An ack since the last time that
+// showed this node's own table was the first step of that, and its only one:
+// then no stream is opened, but not for ever, because equal digests say nothing
+// of what they don't cover.
 func (c *Core) syncNext(now time.Duration) {
 	c.syncPause = min(2*c.syncPause, c.cfg.SyncInterval)
 	c.syncTimer = c.timers.add(now+c.jitter(c.syncPause), false, c.syncNext)
 	c.renewSignature(now)
+	if c.equals > 0 && c.saved < syncsSaved && c.syncPause == c.cfg.SyncInterval {
+		c.saved++
+		return
+	}
+	c.saved = 0
 	if peers := c.randomLive(1, nil); len(peers) > 0 {
 		c.startSync(now, peers[0].rec.Peer(), false)
 	}
