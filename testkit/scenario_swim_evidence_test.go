@@ -123,14 +123,17 @@ func generationOf(w *testkit.World, id, by int) (generation uint64) {
 	return generation
 }
 
-// recordOf takes the record of a node as it goes over the wire, signed.
+// recordOf takes the record of a node as it goes over the wire, signed: it answers with it whoever asks for a life of it that is not this one.
 func recordOf(w *testkit.World, n *testkit.Node) *swimactor.Record {
 	var found *swimactor.Record
 	w.On(testkit.Match{Message: (*swimactor.Message)(nil)}, func(e testkit.Event) {
-		if self := e.Message.(*swimactor.Message).GetSyncRequest().GetSelf(); self.GetId() == n.NodeID() {
+		if self := e.Message.(*swimactor.Message).GetMismatch().GetRecord(); self.GetId() == n.NodeID() {
 			found = self
 		}
 	})
+	n.Deliver(w.Others(n)[0], actors.NameSwim, &swimactor.Message{Body: &swimactor.Message_Ping{
+		Ping: &swimactor.Ping{Seq: 1, Target: n.NodeID(), Generation: 1},
+	}})
 	w.Await("its record is seen on its way", 90*time.Second, func(testkit.View) error {
 		if found == nil {
 			return fmt.Errorf("nothing of node %d was overheard", n.ID())
