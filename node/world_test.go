@@ -3,10 +3,12 @@ package node_test
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -124,14 +126,25 @@ func until(t testing.TB, what string, limit time.Duration, ok func() error) {
 	}
 }
 
+// nextPort counts through the ports below those that systems give to whoever asks for any.
+var nextPort atomic.Uint32
+
+func init() { nextPort.Store(rand.Uint32N(12_000)) }
+
+// freePort is one that nobody takes by chance before it is bound again.
 func freePort(t testing.TB) int {
 	t.Helper()
-	c, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		port := 20_000 + int(nextPort.Add(1)%12_000)
+		c, err := net.ListenPacket("udp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err != nil {
+			continue
+		}
+		_ = c.Close()
+		return port
 	}
-	defer func() { _ = c.Close() }()
-	return c.LocalAddr().(*net.UDPAddr).Port
+	t.Fatal("no free port between 20000 and 32000")
+	return 0
 }
 
 func writeFile(t testing.TB, path string, b []byte) {
