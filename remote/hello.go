@@ -125,11 +125,7 @@ func (c *core) isSelf(info *actors.PeerInfo) bool {
 // logRefusal writes and announces why two nodes do not talk, once for each reason.
 func (c *core) logRefusal(node uint64, remote string, err *CloseError) {
 	c.metrics.refusedConns.add(err.Code)
-	who := remote
-	if node != 0 {
-		who = nodeName(node)
-	}
-	if c.refusals.first(who, err.Code) {
+	if c.refusals.first(node, remote, err.Code) {
 		c.log.Warn("peer refused", refusalFields(node, remote, err)...)
 		c.announce(&PeerRefusedEvent{NodeID: node, RemoteAddress: remote, Code: err.Code, Reason: err.Reason, ByPeer: err.Remote})
 	}

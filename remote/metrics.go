@@ -94,55 +94,6 @@ func (m *metrics) onClosed(err error) {
 	}
 }
 
-// refusals sees to it that each reason between two nodes is logged once, and not at every attempt.
-type refusals struct {
-	mu   sync.Mutex
-	seen map[refusal]struct{}
-	// order forgets the oldest beyond refusalsMax.
-	order []refusal
-}
-
-type refusal struct {
-	who  string
-	code Code
-}
-
-const refusalsMax = 256
-
-func (r *refusals) first(who string, code Code) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	key := refusal{who, code}
-	if _, ok := r.seen[key]; ok {
-		return false
-	}
-	if r.seen == nil {
-		r.seen = make(map[refusal]struct{})
-	}
-	if len(r.order) == refusalsMax {
-		delete(r.seen, r.order[0])
-		r.order = append(r.order[:0], r.order[1:]...)
-	}
-	r.seen[key] = struct{}{}
-	r.order = append(r.order, key)
-	return true
-}
-
-// forget lets the reasons between here and who be logged again.
-func (r *refusals) forget(who string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	kept := r.order[:0]
-	for _, key := range r.order {
-		if key.who == who {
-			delete(r.seen, key)
-		} else {
-			kept = append(kept, key)
-		}
-	}
-	r.order = kept
-}
-
 // limitedLog writes at most one line each interval of the boot clock, with the number of what it left out.
 type limitedLog struct {
 	mu     sync.Mutex

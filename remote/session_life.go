@@ -215,7 +215,7 @@ func (s *session) mainUp(ctx actor.Context, l *line) {
 		s.core.metrics.reconnects.Add(1)
 	}
 	s.ever, s.dead, s.lonely = true, false, 0
-	s.core.refusals.forget(nodeName(s.info.NodeID))
+	s.core.refusals.forget(s.info.NodeID, s.peer.address)
 	s.carry(l)
 	s.report(s.info)
 	s.sendWatches()

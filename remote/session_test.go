@@ -120,7 +120,7 @@ func TestWatch(t *testing.T) {
 }
 
 func TestWatchOutlivesAReconnect(t *testing.T) {
-	for _, lost := range []string{"outgoing", "incoming"} {
+	for _, lost := range []string{"outgoing", "incoming", "incoming, with what was on its way"} {
 		t.Run(lost, func(t *testing.T) {
 			w, a, b := pair(t)
 			watcher := a.collect("watcher")
@@ -129,8 +129,12 @@ func TestWatchOutlivesAReconnect(t *testing.T) {
 			w.runFor(time.Second)
 			// The target ends while the way back is broken: its Terminated is lost for good.
 			from, to := a, b
-			if lost == "incoming" {
+			if lost != "outgoing" {
 				from, to = b, a
+			}
+			if lost != "outgoing" && lost != "incoming" {
+				b.Root.Stop(b.at("target"))
+				w.runFor(w.latency / 2)
 			}
 			w.breakConns(from, to, KindMain)
 			b.Root.Stop(b.at("target"))

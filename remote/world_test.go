@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"time"
 
@@ -273,6 +274,8 @@ type memConn struct {
 	early     map[actors.Class][][]byte
 	finished  int
 	forgotten bool
+	delay     time.Duration // of what it sends in its lanes, besides the latency
+	lingers   time.Duration // from its end until its last frame was read
 }
 
 type memLane struct {
@@ -307,7 +310,7 @@ func (c *memConn) pump(class actors.Class, lane *memLane) {
 		return
 	}
 	for b := lane.out.Fill(nil); len(b) > 0; b = lane.out.Fill(nil) {
-		c.t.w.after(c.t.w.latency, func() { c.other.arrive(class, b) })
+		c.t.w.after(c.t.w.latency+c.delay, func() { c.other.arrive(class, b) })
 	}
 	if c.finishing && !lane.ended {
 		lane.ended = true
@@ -395,12 +398,19 @@ func (c *memConn) end(err error) {
 	if c.ended || c.t.down {
 		return
 	}
-	c.ended = true
-	c.t.w.after(0, func() {
+	done := func() {
+		c.ended = true
 		if !c.t.down {
 			c.t.handler.Closed(c, err)
 		}
-	})
+	}
+	if c.lingers > 0 {
+		c.t.w.after(c.lingers, sync.OnceFunc(done))
+		c.lingers = 0
+		return
+	}
+	c.ended = true
+	c.t.w.after(0, done)
 }
 
 // breakConns loses every connection that from dialed to to.
