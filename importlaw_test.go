@@ -22,7 +22,7 @@ var (
 	actors     = []string{"actors", "actors/consensus", "actors/membership", "actors/partition"}
 	protoactor = []string{"github.com/asynkron/protoactor-go/actor", "github.com/asynkron/protoactor-go/eventstream", "github.com/asynkron/protoactor-go/extensions"}
 	zap        = []string{"go.uber.org/zap/..."}
-	protobuf   = []string{"google.golang.org/protobuf/...", "github.com/planetscale/vtprotobuf/protohelpers", "github.com/planetscale/vtprotobuf/types/known/..."} // the latter in generated code
+	protobuf   = []string{"google.golang.org/protobuf/...", "github.com/planetscale/vtprotobuf/protohelpers", "github.com/planetscale/vtprotobuf/types/known/..."} // the latter in generated code, and in what encodes for the wire
 	etcdRaft   = []string{"go.etcd.io/raft/v3/..."}
 	raftpb     = []string{"go.etcd.io/raft/v3/raftpb"}
 	bbolt      = []string{"go.etcd.io/bbolt", "go.etcd.io/bbolt/errors"}

@@ -88,7 +88,7 @@ type assembly struct {
 	bytes   []byte
 }
 
-func (in *inbox) begin(f *frame, target inTarget, sender *actor.PID, kind *wireType) error {
+func (in *inbox) begin(f *frame, target *inTarget, sender *actor.PID, kind *wireType) error {
 	switch {
 	case in.class != actors.Bulk:
 		return protocolError("a message in chunks on the lane %s", in.class)
@@ -97,7 +97,7 @@ func (in *inbox) begin(f *frame, target inTarget, sender *actor.PID, kind *wireT
 	case len(f.payload) == 0 || len(f.payload) >= int(f.total):
 		return protocolError("a first chunk of %d bytes for a message of %d", len(f.payload), f.total)
 	}
-	in.part = &assembly{target: target, sender: sender, kind: *kind, headers: f.headers, total: int(f.total)}
+	in.part = &assembly{target: *target, sender: sender, kind: *kind, headers: f.headers, total: int(f.total)}
 	in.part.bytes = append(in.part.bytes, f.payload...)
 	return nil
 }
@@ -118,7 +118,7 @@ func (in *inbox) chunk(f *frame) error {
 	}
 	in.part = nil
 	in.frame = frame{payload: p.bytes, headers: p.headers}
-	in.deliver(p.target, p.sender, &p.kind)
+	in.deliver(&p.target, p.sender, &p.kind)
 	return nil
 }
 

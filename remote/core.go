@@ -20,6 +20,7 @@ import (
 // core is what the actors of a remote, the processes that it resolves and the lanes of its connections share.
 type core struct {
 	system  *actor.ActorSystem
+	local   *actor.RootContext // without the application's middleware, which messages from the wire do not pass
 	env     actors.Env
 	log     *zap.Logger
 	metrics metrics
@@ -60,7 +61,7 @@ func newCore(system *actor.ActorSystem, config *Config, blockList *BlockList) (*
 	limits := config.limits
 	limits.setDefaults()
 	c := &core{
-		system: system, env: installed.Env(), log: config.log, metrics: newMetrics(installed.Metrics()),
+		system: system, local: actor.NewRootContext(system, nil), env: installed.Env(), log: config.log, metrics: newMetrics(installed.Metrics()),
 		instruments: installed.Metrics(), nodes: make(map[string]*nodeMetrics),
 		limits: limits, connAge: int64(config.connAge), bulkRate: config.bulkRate,
 		codec: codec{config.serializers}, classes: &config.classes, reserved: newReservedTable(config.reserved), blockList: blockList,

@@ -10,7 +10,7 @@ import (
 
 const (
 	readBufferMin = 4 << 10
-	readBufferMax = 64 << 10 // a larger one, for a large frame, is let go with it
+	readBufferMax = 64 << 10 // a larger one, for a large frame, goes with it
 	lengthBytes   = 5
 )
 
@@ -18,8 +18,10 @@ const (
 type Deframer struct {
 	in         Inbox
 	joins      interface{ unfinished() bool } // nil where no message takes several frames
+	batches    batcher                        // nil where frames go on one by one
 	limit      int
 	buf        []byte
+	small      []byte // what buf was before it grew beyond readBufferMax
 	start, end int
 	frames     uint64
 }
@@ -27,7 +29,8 @@ type Deframer struct {
 // NewDeframer makes one that hands frames of a class to in.
 func NewDeframer(class actors.Class, in Inbox) *Deframer {
 	joins, _ := in.(interface{ unfinished() bool })
-	return &Deframer{in: in, joins: joins, limit: FrameLimit(class)}
+	batches, _ := in.(batcher)
+	return &Deframer{in: in, joins: joins, batches: batches, limit: FrameLimit(class)}
 }
 
 // Feed takes bytes that were received; its error ends the connection.
@@ -47,17 +50,13 @@ func (d *Deframer) space() []byte {
 	switch {
 	case d.start == d.end:
 		d.start, d.end = 0, 0
-		if len(d.buf) > readBufferMax {
-			d.buf = nil
-		}
+		d.shrink()
 	case d.end == len(d.buf) && d.start > 0:
 		d.end = copy(d.buf, d.buf[d.start:d.end])
 		d.start = 0
 	}
 	if d.end == len(d.buf) {
-		grown := make([]byte, max(readBufferMin, 2*len(d.buf)))
-		copy(grown, d.buf[:d.end])
-		d.buf = grown
+		d.widen()
 	}
 	return d.buf[d.end:]
 }
@@ -69,8 +68,17 @@ func (d *Deframer) advance(n int) error {
 	if full := d.end == len(d.buf); full && len(d.buf) < readBufferMax {
 		defer d.widen()
 	}
+	if d.batches != nil {
+		d.batches.hold()
+		defer d.batches.release()
+	}
+	return d.cut()
+}
+
+// cut hands on the frames that are whole.
+func (d *Deframer) cut() error {
 	for d.start < d.end {
-		length, n := protowire.ConsumeVarint(d.buf[d.start:d.end])
+		length, n := consumeVarint(d.buf[d.start:d.end])
 		if n < 0 {
 			if d.end-d.start >= lengthBytes {
 				return protocolError("a frame's length can't be read")
@@ -93,11 +101,37 @@ func (d *Deframer) advance(n int) error {
 	return nil
 }
 
+// widen doubles the buffer.
 func (d *Deframer) widen() {
-	grown := make([]byte, 2*len(d.buf))
+	size := max(readBufferMin, 2*len(d.buf))
+	var grown []byte
+	if size > readBufferMax {
+		grown = takeLarge(size)
+	} else {
+		grown = make([]byte, size)
+	}
 	d.end = copy(grown, d.buf[d.start:d.end])
 	d.start = 0
+	if len(d.buf) > readBufferMax {
+		giveLarge(d.buf)
+	} else {
+		d.small = d.buf
+	}
 	d.buf = grown
+}
+
+// shrink gives a large buffer back that holds nothing.
+func (d *Deframer) shrink() {
+	if len(d.buf) > readBufferMax {
+		giveLarge(d.buf)
+		d.buf = d.small
+	}
+}
+
+// close gives back what is large; nothing is fed after it.
+func (d *Deframer) close() {
+	d.start, d.end = 0, 0
+	d.shrink()
 }
 
 // partial reports whether a frame, or a message of several, has begun and not ended, and how many frames ended so far.

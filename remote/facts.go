@@ -37,7 +37,7 @@ func (f *peerFacts) keepPath(path PathStats) {
 // inCounts count what a peer sent in one class.
 type inCounts struct{ messages, bytes atomic.Uint64 }
 
-func (c *inCounts) add(size int) {
-	c.messages.Add(1)
-	c.bytes.Add(uint64(size)) //nolint:gosec // a length
+func (c *inCounts) add(messages, bytes uint64) {
+	c.messages.Add(messages)
+	c.bytes.Add(bytes)
 }

@@ -3,11 +3,13 @@ package remote
 import (
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/runtime/protoimpl"
 
 	"github.com/asynkron/protoactor-go/actor"
 )
@@ -63,14 +65,14 @@ func protocolError(format string, args ...any) *CloseError {
 func (f *frame) parse(b []byte) error {
 	*f = frame{}
 	for len(b) > 0 {
-		number, wire, n := protowire.ConsumeTag(b)
+		number, wire, n := consumeTag(b)
 		if n < 0 {
 			return protocolError("a frame's tag can't be read")
 		}
 		b = b[n:]
 		switch wire {
 		case protowire.VarintType:
-			v, n := protowire.ConsumeVarint(b)
+			v, n := consumeVarint(b)
 			if n < 0 {
 				return protocolError("field %d of a frame can't be read", number)
 			}
@@ -80,12 +82,15 @@ func (f *frame) parse(b []byte) error {
 			}
 			f.number(number, uint32(v))
 		case protowire.BytesType:
-			v, n := protowire.ConsumeBytes(b)
-			if n < 0 {
+			size, n := consumeVarint(b)
+			if n < 0 || size > uint64(len(b)-n) {
 				return protocolError("field %d of a frame can't be read", number)
 			}
-			b = b[n:]
-			if err := f.bytes(number, v); err != nil {
+			v := b[n : n+int(size)] //nolint:gosec // it is at most the length
+			b = b[n+len(v):]
+			if number == fieldPayload {
+				f.payload = v
+			} else if err := f.bytes(number, v); err != nil {
 				return err
 			}
 		default:
@@ -100,6 +105,21 @@ func (f *frame) parse(b []byte) error {
 		return protocolError("a header has no value")
 	}
 	return nil
+}
+
+// consumeTag and consumeVarint do the usual case, one byte, where they are called.
+func consumeTag(b []byte) (protowire.Number, protowire.Type, int) {
+	if c := b[0]; c >= 1<<3 && c < 0x80 {
+		return protowire.Number(c >> 3), protowire.Type(c & 7), 1
+	}
+	return protowire.ConsumeTag(b)
+}
+
+func consumeVarint(b []byte) (uint64, int) {
+	if len(b) > 0 && b[0] < 0x80 {
+		return uint64(b[0]), 1
+	}
+	return protowire.ConsumeVarint(b)
 }
 
 func (f *frame) number(field protowire.Number, v uint32) {
@@ -125,9 +145,6 @@ func (f *frame) number(field protowire.Number, v uint32) {
 
 func (f *frame) bytes(field protowire.Number, v []byte) error {
 	switch field {
-	case fieldPayload:
-		f.payload = v
-		return nil
 	case fieldPadding:
 		return nil
 	case fieldHeaders:
@@ -213,9 +230,9 @@ type encoder struct {
 	senders  []string
 	types    map[protoreflect.MessageDescriptor]outType
 	typeSize uint32
-	whole    int                            // the largest message that may go in chunks; 0 is none
-	rest     []byte                         // of a message that is under way in chunks
-	last     protoreflect.MessageDescriptor // the type of the message before, and what is known of it
+	whole    int          // the largest message that may go in chunks; 0 is none
+	rest     []byte       // of a message that is under way in chunks
+	last     reflect.Type // of the message before, where it tells the type, and what is known of that
 	lastType outType
 }
 
@@ -274,8 +291,7 @@ func (e *encoder) appendBody(dst []byte, it *item) ([]byte, error) {
 	}
 	dst, form, defined := e.appendType(dst, it)
 	dst = appendHeaders(dst, it.headers)
-	dst = protowire.AppendTag(dst, fieldPayload, protowire.BytesType)
-	dst = protowire.AppendVarint(dst, uint64(it.size))
+	dst = appendLengthOf(dst, fieldPayload, int(it.size))
 	payload := len(dst)
 	var err error
 	if dst, err = appendPayload(dst, it, form); err == nil && len(dst)-payload != int(it.size) {
@@ -396,15 +412,25 @@ func (e *encoder) appendType(dst []byte, it *item) ([]byte, *shape, protoreflect
 		dst = appendText(dst, fieldTypeName, other.typeName)
 		return appendText(dst, fieldSerializer, other.serializer), nil, nil
 	}
-	descriptor := it.msg.(proto.Message).ProtoReflect().Descriptor()
-	if descriptor != e.last {
-		known, ok := e.types[descriptor]
+	made := reflect.TypeOf(it.msg)
+	if made != e.last {
+		view := it.msg.(proto.Message).ProtoReflect()
+		known, ok := e.types[view.Descriptor()]
 		if !ok {
-			return e.defineType(dst, descriptor)
+			return e.defineType(dst, view.Descriptor())
 		}
-		e.last, e.lastType = descriptor, known
+		if !ofGeneratedCode(view.Type(), made) {
+			return appendNumber(dst, fieldType, known.slot), known.form, nil
+		}
+		e.last, e.lastType = made, known
 	}
 	return appendNumber(dst, fieldType, e.lastType.slot), e.lastType.form, nil
+}
+
+// ofGeneratedCode reports whether a type of Go stands for one type of message: a dynamic message may be of any.
+func ofGeneratedCode(t protoreflect.MessageType, made reflect.Type) bool {
+	info, ok := t.(*protoimpl.MessageInfo)
+	return ok && info.GoReflectType == made
 }
 
 // defineType spells a type's name, and gives it a slot where there is one left.
@@ -423,11 +449,22 @@ func (e *encoder) defineType(dst []byte, descriptor protoreflect.MessageDescript
 }
 
 func appendNumber(dst []byte, field protowire.Number, v uint32) []byte {
+	if field < 16 && v < 0x80 {
+		return append(dst, byte(field)<<3|byte(protowire.VarintType), byte(v))
+	}
 	return protowire.AppendVarint(protowire.AppendTag(dst, field, protowire.VarintType), uint64(v))
 }
 
+// appendLengthOf adds what comes before that many bytes of a field.
+func appendLengthOf(dst []byte, field protowire.Number, size int) []byte {
+	if field < 16 && size < 0x80 {
+		return append(dst, byte(field)<<3|byte(protowire.BytesType), byte(size))
+	}
+	return protowire.AppendVarint(protowire.AppendTag(dst, field, protowire.BytesType), uint64(size)) //nolint:gosec // a length
+}
+
 func appendText(dst []byte, field protowire.Number, v string) []byte {
-	return protowire.AppendString(protowire.AppendTag(dst, field, protowire.BytesType), v)
+	return append(appendLengthOf(dst, field, len(v)), v...)
 }
 
 // slotOf is FNV-1a over address and id.

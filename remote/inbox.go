@@ -23,12 +23,16 @@ type inbox struct {
 	senders []*actor.PID
 	types   []wireType
 	scratch wireType
+	spelled inTarget  // of a frame whose target is in no slot
 	part    *assembly // the message that comes in chunks now
+	batch   batch
 }
 
+// inTarget is a name as a lane's table holds it.
 type inTarget struct {
 	pid      *actor.PID
 	reserved typeSet // nil for names that take everything
+	seat     seat
 }
 
 func newInbox(c *core, p *peer, from *actors.PeerInfo, class actors.Class) *inbox {
@@ -43,9 +47,17 @@ type UnknownMessage struct {
 }
 
 func (in *inbox) Receive(b []byte) error {
-	m := &in.core.metrics
-	m.receivedBytes[in.class].Add(uint64(len(b)))
-	in.peer.in[in.class].add(len(b))
+	if in.batch.open {
+		return in.receive(b)
+	}
+	in.hold()
+	defer in.release()
+	return in.receive(b)
+}
+
+func (in *inbox) receive(b []byte) error {
+	in.batch.frames++
+	in.batch.bytes += uint64(len(b))
 	f := &in.frame
 	if err := f.parse(b); err != nil {
 		return err
@@ -53,7 +65,7 @@ func (in *inbox) Receive(b []byte) error {
 	if f.kind == Frame_CHUNK || in.part != nil {
 		return in.chunk(f)
 	}
-	m.received[in.class].Add(1)
+	in.batch.messages++
 	if f.kind == Frame_HEARTBEAT {
 		return nil
 	}
@@ -79,6 +91,7 @@ func (in *inbox) Receive(b []byte) error {
 	if sender == nil && f.kind != Frame_STOP {
 		return protocolError("a frame of kind %d names no sender", f.kind)
 	}
+	in.handOn() // what was sent before it comes before it
 	in.deliverSystem(target, sender)
 	return nil
 }
@@ -87,31 +100,32 @@ func tableError(what string, slot uint32) *CloseError {
 	return &CloseError{Code: CodeTable, Reason: fmt.Sprintf("%s in slot %d was never defined", what, slot)}
 }
 
-func (in *inbox) target(f *frame) (inTarget, error) {
+func (in *inbox) target(f *frame) (*inTarget, error) {
 	if f.target > nameSlots {
-		return inTarget{}, tableError("a target", f.target)
+		return nil, tableError("a target", f.target)
 	}
-	var t inTarget
+	t := &in.spelled
 	switch {
 	case f.targetID != nil:
 		if len(f.targetID) > internMax && f.target != 0 {
-			return t, protocolError("a name of %d bytes is too long for a table", len(f.targetID))
+			return nil, protocolError("a name of %d bytes is too long for a table", len(f.targetID))
 		}
-		id := string(f.targetID)
-		t = inTarget{pid: actor.NewPID(in.address, id), reserved: in.core.reserved.of(id)}
 		if f.target != 0 {
 			if in.targets == nil {
 				in.targets = make([]inTarget, nameSlots)
 			}
-			in.targets[f.target-1] = t
+			t = &in.targets[f.target-1]
 		}
+		id := string(f.targetID)
+		*t = inTarget{pid: actor.NewPID(in.address, id), reserved: in.core.reserved.of(id)}
 	case f.target == 0 || in.targets == nil || in.targets[f.target-1].pid == nil:
-		return t, tableError("a target", f.target)
+		return nil, tableError("a target", f.target)
 	default:
-		t = in.targets[f.target-1]
+		t = &in.targets[f.target-1]
 	}
 	if f.targetRequest != 0 {
-		t.pid = &actor.PID{Address: t.pid.Address, Id: t.pid.Id, RequestId: f.targetRequest}
+		in.spelled = inTarget{pid: &actor.PID{Address: t.pid.Address, Id: t.pid.Id, RequestId: f.targetRequest}, reserved: t.reserved}
+		return &in.spelled, nil
 	}
 	return t, nil
 }
@@ -174,7 +188,7 @@ func (in *inbox) messageType(f *frame) (*wireType, error) {
 	return &in.types[f.typ-1], nil
 }
 
-func (in *inbox) deliver(target inTarget, sender *actor.PID, kind *wireType) {
+func (in *inbox) deliver(target *inTarget, sender *actor.PID, kind *wireType) {
 	id := target.pid.Id
 	defer in.core.recovered(id)
 	if why := in.forged(sender); why != "" {
@@ -210,19 +224,18 @@ func (in *inbox) deliver(target inTarget, sender *actor.PID, kind *wireType) {
 	if sender != nil || in.frame.headers != nil {
 		message = &actor.MessageEnvelope{Header: in.frame.headers, Message: message, Sender: sender}
 	}
-	process, _ := in.core.system.ProcessRegistry.GetLocal(id)
-	process.SendUserMessage(target.pid, message)
+	in.put(target, message)
 }
 
 // refuse drops a message that its target may not get, and answers a request so that it fails at once.
-func (in *inbox) refuse(target inTarget, sender *actor.PID, what, why string) {
+func (in *inbox) refuse(target *inTarget, sender *actor.PID, what, why string) {
 	in.core.metrics.refusedFrames.Add(1)
 	in.core.refusedIn.warn(in.core, "message refused", zap.Stringer("peer", in.from), zap.String("target", quoteShort(target.pid.Id)),
 		zap.String("type", quoteShort(what)), zap.Stringer("class", in.class), zap.String("reason", why))
 	in.answerDead(target, sender)
 }
 
-func (in *inbox) answerDead(target inTarget, sender *actor.PID) {
+func (in *inbox) answerDead(target *inTarget, sender *actor.PID) {
 	if sender == nil {
 		return
 	}
@@ -230,7 +243,7 @@ func (in *inbox) answerDead(target inTarget, sender *actor.PID) {
 	process.SendUserMessage(sender, &actor.DeadLetterResponse{Target: actor.NewPID(in.address, target.pid.Id)})
 }
 
-func (in *inbox) unreadable(target inTarget, sender *actor.PID, kind *wireType, err error) {
+func (in *inbox) unreadable(target *inTarget, sender *actor.PID, kind *wireType, err error) {
 	in.core.metrics.unknownTypes.Add(1)
 	in.core.system.EventStream.Publish(&actor.DeadLetterEvent{
 		PID: target.pid, Sender: sender, Message: &UnknownMessage{TypeName: kind.name, Bytes: len(in.frame.payload), Err: err},
@@ -238,7 +251,7 @@ func (in *inbox) unreadable(target inTarget, sender *actor.PID, kind *wireType, 
 }
 
 // deliverSystem hands on watch, unwatch, terminated and stop.
-func (in *inbox) deliverSystem(target inTarget, sender *actor.PID) {
+func (in *inbox) deliverSystem(target *inTarget, sender *actor.PID) {
 	c, id := in.core, target.pid.Id
 	defer c.recovered(id)
 	if c.blank(in.from) {
@@ -275,7 +288,7 @@ func (in *inbox) watcher(sender *actor.PID) *actor.PID {
 	return actor.NewPID(in.from.Address, sender.Id)
 }
 
-func (in *inbox) watched(target inTarget, sender *actor.PID) {
+func (in *inbox) watched(target *inTarget, sender *actor.PID) {
 	c, id := in.core, target.pid.Id
 	watcher := in.watcher(sender)
 	_, found := c.system.ProcessRegistry.GetLocal(id)

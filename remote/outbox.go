@@ -330,7 +330,11 @@ func (c *core) deliverSystem(id string, message any) {
 
 func (c *core) recovered(target string) {
 	if reason := recover(); reason != nil {
-		c.metrics.deliveryPanics.Add(1)
-		c.log.Error("delivery panicked", zap.String("target", target), zap.String("reason", fmt.Sprint(reason)))
+		c.panicked(target, reason)
 	}
+}
+
+func (c *core) panicked(target string, reason any) {
+	c.metrics.deliveryPanics.Add(1)
+	c.log.Error("delivery panicked", zap.String("target", target), zap.String("reason", fmt.Sprint(reason)))
 }

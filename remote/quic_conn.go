@@ -195,6 +195,9 @@ func (c *quicConn) writeLane(class actors.Class, out Outbox, wake <-chan struct{
 	buf := []byte{byte(class)} // says which lane this is
 	finishing := c.finishing
 	for {
+		if buf == nil && class == actors.Bulk {
+			buf = takeLarge(bulkFrameMax + lengthBytes)[:0]
+		}
 		if len(buf) == 0 {
 			buf = out.Fill(buf)
 		}
@@ -205,10 +208,12 @@ func (c *quicConn) writeLane(class actors.Class, out Outbox, wake <-chan struct{
 			if _, err := stream.Write(buf); err != nil {
 				return
 			}
-			if buf = buf[:0]; cap(buf) > readBufferMax {
-				buf = nil
-			}
+			buf = buf[:0]
 			continue
+		}
+		if cap(buf) > readBufferMax { // what carried large frames goes when the lane rests
+			giveLarge(buf)
+			buf = nil
 		}
 		if finishing == nil {
 			_ = stream.Close()
@@ -312,6 +317,7 @@ type deadlineReader interface {
 
 // read feeds d until the stream ends, and reports whether it did so in good order.
 func (c *quicConn) read(stream deadlineReader, d *Deframer) bool {
+	defer d.close()
 	var guarded bool
 	var guardedFrame uint64
 	for {

@@ -12,7 +12,6 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
-	"google.golang.org/protobuf/runtime/protoimpl"
 
 	"github.com/hupe1980/rivven-cluster/actors"
 )
@@ -57,10 +56,10 @@ type codec struct{ serializers []namedSerializer }
 
 // prepare measures a message. What is no protobuf comes back encoded.
 func (c *codec) prepare(msg any) (any, int, error) {
-	switch m := msg.(type) {
-	case vtMessage:
+	if m := generated(msg); m != nil {
 		return msg, m.SizeVT(), nil
-	case proto.Message:
+	}
+	if m, ok := msg.(proto.Message); ok {
 		return msg, proto.Size(m), nil
 	}
 	for _, s := range c.serializers {
@@ -78,16 +77,16 @@ func (c *codec) prepare(msg any) (any, int, error) {
 }
 
 func appendMessage(dst []byte, msg any, size int, form *shape) ([]byte, error) {
-	m, generated := msg.(vtMessage)
-	if generated && (form.vt || complete(m)) {
+	m := generated(msg)
+	if m != nil && (form.vt || complete(m)) {
 		return appendVT(dst, m, size, form)
 	}
 	// The size was taken when the message was queued, and what was sent does not change; SizeVT leaves none behind.
 	// Maps are sorted, so that a seed sends, and damages, the same bytes in every run.
-	return proto.MarshalOptions{UseCachedSize: !generated, Deterministic: true}.MarshalAppend(dst, msg.(proto.Message))
+	return proto.MarshalOptions{UseCachedSize: m == nil, Deterministic: true}.MarshalAppend(dst, msg.(proto.Message))
 }
 
-func appendVT(dst []byte, m vtMessage, size int, form *shape) ([]byte, error) {
+func appendVT(dst []byte, m vtMethods, size int, form *shape) ([]byte, error) {
 	start := len(dst)
 	dst = slices.Grow(dst, size)[:start+size]
 	n, err := m.MarshalToSizedBufferVT(dst[start:])
@@ -120,8 +119,8 @@ func (c *codec) typeOf(name, serializer string) wireType {
 			return wireType{name: name}
 		}
 		kind := wireType{name: name, message: t, form: shapeOf(t.Descriptor()), known: true}
-		if info, ok := t.(*protoimpl.MessageInfo); ok && reflect.TypeOf(t.Zero().Interface()) == info.GoReflectType {
-			kind.made = info.GoReflectType.Elem()
+		if made := reflect.TypeOf(t.Zero().Interface()); ofGeneratedCode(t, made) {
+			kind.made = made.Elem()
 		}
 		return kind
 	}
@@ -146,8 +145,8 @@ func (t *wireType) decode(b []byte) (any, error) {
 		return t.serializer.Deserialize(t.name, b)
 	}
 	m := t.fresh()
-	vt, ok := m.(vtMessage)
-	if !ok || !t.form.vt && !complete(vt) {
+	vt := generated(m)
+	if vt == nil || !t.form.vt && !complete(vt) {
 		return m, proto.UnmarshalOptions{Merge: true}.Unmarshal(b, m) // a fresh one need not be reset
 	}
 	if t.form.textFields != nil {

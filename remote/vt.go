@@ -14,13 +14,17 @@ import (
 // here: it writes maps in random order, takes strings that are no UTF-8, and follows nested messages to any depth.
 type vtMessage interface {
 	proto.Message
+	vtMethods
+}
+
+type vtMethods interface {
 	SizeVT() int
 	MarshalToSizedBufferVT(dst []byte) (int, error)
 	UnmarshalVT(b []byte) error
 }
 
 // complete reports whether a message says of its methods that they leave nothing out: those that are written by hand.
-func complete(m vtMessage) bool {
+func complete(m vtMethods) bool {
 	_, ok := m.(interface{ CompleteVT() })
 	return ok
 }

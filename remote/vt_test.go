@@ -170,7 +170,8 @@ func TestSendingAllocatesNothing(t *testing.T) {
 	for name, message := range map[string]proto.Message{
 		"generated": &consensus.ReadIndexed{Index: 300},
 		"text":      &consensus.LeaderChanged{Group: "meta"},
-		"library":   wrapperspb.Bytes(make([]byte, 256)),
+		"known":     wrapperspb.Bytes(make([]byte, 256)),
+		"library":   actor.NewPID("b:1", "x"),
 	} {
 		target, envelope := b.at("x"), &actor.MessageEnvelope{Message: message, Sender: sender}
 		var buf []byte
