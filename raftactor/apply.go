@@ -297,7 +297,8 @@ func (a *applier) command(r *result, id *consensus.ProposalID, packed packedComm
 		return err
 	}
 	entry := consensus.Entry{Group: a.group, Index: index, Term: r.entry.GetTerm(), ID: id, Command: command}
-	value, out, err := a.call(entry)
+	// Only who answers needs the result packed: the proposer's replica, and all where a retry may ask for it.
+	value, out, err := a.call(entry, s != nil || r.origin == a.instance)
 	if errors.Is(err, consensus.ErrHalt) {
 		return fmt.Errorf("%s: %w", packed.url, err)
 	}
@@ -341,7 +342,7 @@ func answerOf(index uint64, out *anypb.Any, refusal *consensus.Failed) proto.Mes
 }
 
 // call turns a panic of the machine into ErrHalt: it would panic on every replica after every restart.
-func (a *applier) call(e consensus.Entry) (value proto.Message, packed *anypb.Any, err error) {
+func (a *applier) call(e consensus.Entry, pack bool) (value proto.Message, packed *anypb.Any, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			value, packed, err = nil, nil, fmt.Errorf("%w: Apply panicked: %v", consensus.ErrHalt, p)
@@ -350,7 +351,10 @@ func (a *applier) call(e consensus.Entry) (value proto.Message, packed *anypb.An
 	if value, err = a.machine.Apply(e); err != nil {
 		return nil, nil, err
 	}
-	return value, consensus.Pack(value), nil
+	if pack {
+		packed = consensus.Pack(value)
+	}
+	return value, packed, nil
 }
 
 func (a *applier) query(q *consensus.Query) (answer proto.Message) {

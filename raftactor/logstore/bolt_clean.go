@@ -4,6 +4,7 @@ import "go.etcd.io/bbolt"
 
 const (
 	carryBytes   = 1 << 20 // of entries that one transaction carries on
+	fewSegments  = 4       // up to so many what is alive in the oldest is left to die by itself, as it does in a log in use
 	manySegments = 8       // from here on small old segments are merged
 	maxDrops     = 4       // segments in one transaction
 )
@@ -63,10 +64,10 @@ func (step *cleanStep) checkpoint(group string, p *position, plan batchPlan) {
 	}
 }
 
-// worthCleaning: nothing or little lives in the oldest, or the file is mostly dead behind it.
+// worthCleaning: nothing lives in the oldest, or little for long, or the file is mostly dead behind it.
 func (s *bolt) worthCleaning(segments []*segment) bool {
 	oldest := segments[0]
-	if oldest.live*4 <= oldest.bytes || (len(segments) > manySegments && oldest.bytes*16 <= s.opts.SegmentBytes) {
+	if oldest.live == 0 || (len(segments) > fewSegments && oldest.live*4 <= oldest.bytes) || (len(segments) > manySegments && oldest.bytes*16 <= s.opts.SegmentBytes) {
 		return true
 	}
 	var bytes, live uint64

@@ -12,7 +12,11 @@ type boltFlush struct {
 	records []flushRecord
 	segment uint64
 	first   uint64 // sequence number of the first record
+	spare   [][]byte
 }
+
+// spareMax buffers of records are kept for the next transaction: bbolt needs a value no longer than its own takes.
+const spareMax = 32
 
 type flushRecord struct{ body []byte }
 
@@ -53,12 +57,31 @@ func (f *boltFlush) addAll(ops []op) {
 func (f *boltFlush) add(o op) {
 	n := len(f.records)
 	if n == 0 || len(f.records[n-1].body)+opBytes(&o) > maxRecord {
-		f.records = append(f.records, flushRecord{body: beginRecord(make([]byte, 0, max(512, opBytes(&o))))})
+		f.records = append(f.records, flushRecord{body: f.begin(opBytes(&o))})
 		n++
 	}
 	r := &f.records[n-1]
 	r.body = appendOp(r.body, &o)
 	f.ops, f.in = append(f.ops, o), append(f.in, n-1)
+}
+
+func (f *boltFlush) begin(size int) []byte {
+	if n := len(f.spare) - 1; n >= 0 {
+		buf := f.spare[n]
+		f.spare = f.spare[:n]
+		return beginRecord(buf[:0])
+	}
+	return beginRecord(make([]byte, 0, max(512, size)))
+}
+
+// buffers are those that the next transaction may use, once this one has ended.
+func (f *boltFlush) buffers() [][]byte {
+	for _, r := range f.records {
+		if len(f.spare) < spareMax && cap(r.body) <= 2*maxRecord {
+			f.spare = append(f.spare, r.body)
+		}
+	}
+	return f.spare
 }
 
 func opBytes(o *op) int {

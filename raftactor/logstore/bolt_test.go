@@ -375,6 +375,27 @@ func TestBoltFileStaysBounded(t *testing.T) {
 	}
 }
 
+// TestBoltCarriesNothingOfALogInUse: what a busy group leaves behind dies by itself before it is worth writing again.
+func TestBoltCarriesNothingOfALogInUse(t *testing.T) {
+	opts := testOptions()
+	opts.SegmentBytes = 64 << 10
+	r := openRig(t, opts)
+	most := 0
+	for i := range uint64(300) {
+		r.write(GroupWrite{Group: "fast", Entries: sizedEntries(1+10*i, 1, 10, 1000), HardState: testHard(1, 1, 10*i+10)})
+		if i%5 == 4 {
+			r.write(GroupWrite{Group: "fast", Snapshot: &SnapshotRef{Group: "fast", Index: 10 * i, Term: 1}, Compact: 10*i - 20})
+		}
+		if step := r.nextStep(batchPlan{}); len(step.runs) > 0 {
+			t.Fatalf("after write %d: %d bytes would be written once more", i, step.carryBytes)
+		}
+		most = max(most, len(r.index.segments))
+	}
+	if most > fewSegments {
+		t.Fatalf("%d segments", most)
+	}
+}
+
 // TestBoltRestartsLeaveNoTrailOfSegments opens the store many times.
 func TestBoltRestartsLeaveNoTrailOfSegments(t *testing.T) {
 	r := openRig(t, testOptions())

@@ -26,6 +26,7 @@ type boltWriter struct {
 	segment uint64 // that is written to; 0: the next write begins one
 	failed  error
 	stuck   bool // the oldest segment is damaged: nothing more is cleaned
+	spare   [][]byte
 
 	// commit ends a transaction; a test makes it fail.
 	commit func(*bbolt.Tx) error
@@ -162,7 +163,8 @@ func (s *bolt) commit(job *boltJob, plan batchPlan) error {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }()
-	flush := &boltFlush{}
+	flush := &boltFlush{spare: s.w.spare}
+	s.w.spare = nil
 	s.carryRuns(tx, flush, step)
 	flush.addAll(ops)
 	flush.addAll(step.checkpoints)
@@ -173,6 +175,7 @@ func (s *bolt) commit(job *boltJob, plan batchPlan) error {
 		return fmt.Errorf("commit to the log store: %w", err)
 	}
 	s.publish(job, plan, flush, step)
+	s.w.spare = flush.buffers()
 	return nil
 }
 

@@ -2,6 +2,7 @@ package logstore
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 
 	"go.etcd.io/raft/v3/raftpb"
@@ -100,7 +101,7 @@ func (x *index) apply(o *op) {
 		x.applyState(g, o)
 	case opEntries:
 		x.truncate(g, o.first)
-		x.addRun(g, len(g.runs), o)
+		g.runs = append(g.runs, x.use(o))
 		x.addTail(g, o)
 	case opCarry:
 		x.carry(g, o)
@@ -143,20 +144,24 @@ func (x *index) truncate(g *boltGroup, first uint64) {
 func (x *index) carry(g *boltGroup, o *op) {
 	end := o.first + uint64(o.count)
 	from := sort.Search(len(g.runs), func(i int) bool { return g.runs[i].end() > o.first })
-	to := sort.Search(len(g.runs), func(i int) bool { return g.runs[i].first >= end })
-	x.dropRuns(g, from, max(from, to))
-	x.addRun(g, from, o)
+	to := max(from, sort.Search(len(g.runs), func(i int) bool { return g.runs[i].first >= end }))
+	for _, r := range g.runs[from:to] {
+		x.unuse(r)
+	}
+	g.runs = slices.Replace(g.runs, from, to, x.use(o))
 }
 
-func (x *index) addRun(g *boltGroup, at int, o *op) {
-	r := run{first: o.first, term: o.terms[0].term, count: uint32(o.count), at: o.at}
-	if at == len(g.runs) {
-		g.runs = append(g.runs, r)
-	} else {
-		g.runs = append(g.runs[:at], append([]run{r}, g.runs[at:]...)...)
-	}
+// use is the run of an op; its bytes count as alive from here on, until unuse.
+func (x *index) use(o *op) run {
 	if s := x.segment(o.at.segment); s != nil {
 		s.live += uint64(o.at.bytes)
+	}
+	return run{first: o.first, term: o.terms[0].term, count: uint32(o.count), at: o.at}
+}
+
+func (x *index) unuse(r run) {
+	if s := x.segment(r.at.segment); s != nil {
+		s.live -= uint64(r.at.bytes)
 	}
 }
 
@@ -165,13 +170,7 @@ func (x *index) dropRuns(g *boltGroup, from, to int) {
 		return
 	}
 	for _, r := range g.runs[from:to] {
-		if s := x.segment(r.at.segment); s != nil {
-			s.live -= uint64(r.at.bytes)
-		}
-	}
-	if to == len(g.runs) {
-		g.runs = g.runs[:from]
-		return
+		x.unuse(r)
 	}
 	if from == 0 {
 		g.runs = g.runs[to:]
