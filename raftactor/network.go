@@ -246,7 +246,7 @@ func (g *group) receiveStep(ctx actor.Context, peer *actors.PeerInfo, s *Step) {
 				zap.Uint64("term", m.GetTerm()), zap.Uint64("index", m.GetIndex()), zap.Uint64("commit", m.GetCommit()))
 			continue
 		}
-		if g.rest.asleep && g.wakes(m) || !idleTraffic(m) {
+		if g.rest.asleep && g.wakes(m) || !idleTraffic(m) && !g.ignores(m) {
 			g.stir(ctx, from)
 		}
 		g.accept(ctx, m)

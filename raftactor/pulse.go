@@ -17,6 +17,7 @@ func TicksWireTypes() []proto.Message { return []proto.Message{&Pulse{}} }
 
 const (
 	stepsMax  = 1024 // groups in one Pulse
+	lateMax   = 3    // heartbeat intervals of lateness that count
 	pulsesMax = 1024 // nodes whose pulses are awaited; a group with one more stays awake
 )
 
@@ -38,7 +39,8 @@ type pulses struct {
 	instance uint64
 	every    time.Duration // 0: nobody rests that has peers
 	last     time.Duration
-	targets  []string // addresses, sorted
+	late     time.Duration // how late this timer was of late
+	targets  []string      // addresses, sorted
 	awaited  []*awaited
 	beats    []*beats // by address, sorted
 	flushed  time.Duration
@@ -53,7 +55,11 @@ type awaited struct {
 	patience time.Duration
 	heard    time.Duration
 	instance uint64 // 0: not heard yet
+	doubted  bool   // silent for too long, unless its pulse is in the mailbox
 }
+
+// doubts ends what was in the mailbox when somebody seemed silent.
+type doubts struct{}
 
 type beats struct {
 	to    string
@@ -127,6 +133,9 @@ func (p *pulses) changed(ctx actor.Context, groups []*ticked) {
 			resting++
 		}
 	}
+	if p.every == 0 {
+		p.last = 0 // no timer, so it is not late
+	}
 	p.resting.Set(float64(resting))
 }
 
@@ -148,7 +157,7 @@ func (p *pulses) await(peer sleepPeer, m *sleepTicks, now time.Duration, known [
 	}
 	a := &awaited{replica: peer.replica, patience: m.Patience, heard: now}
 	if j, ok := slices.BinarySearchFunc(known, peer.replica, byReplica); ok {
-		a.heard, a.instance = known[j].heard, known[j].instance
+		a.heard, a.instance, a.doubted = known[j].heard, known[j].instance, known[j].doubted
 	}
 	p.awaited = slices.Insert(p.awaited, i, a)
 	return true
@@ -156,22 +165,41 @@ func (p *pulses) await(peer sleepPeer, m *sleepTicks, now time.Duration, known [
 
 func byReplica(a *awaited, replica uint64) int { return cmp.Compare(a.replica, replica) }
 
-// fire shows this node to the others, and looks who was silent for too long. After a pause of this process it listens first.
+// fire shows this node to the others, and looks who was silent for too long. After a pause of this process it listens first, and while its
+// own timer is late it is as patient as it is late: on a node that is out of breath the others' pulses wait for their turn, too, and one
+// that is missed wakes all groups at once.
 func (p *pulses) fire(ctx actor.Context, now time.Duration, groups []*ticked) {
 	if p.every == 0 || now < p.last+p.every {
 		return
 	}
 	paused := now > p.last+2*p.every
+	if p.late = p.late * 3 / 4; p.last > 0 {
+		p.late = max(p.late, min(now-p.last-p.every, lateMax*p.every))
+	}
 	p.last = now
 	for _, to := range p.targets {
 		p.send(ctx, to, nil)
 	}
+	doubted := false
 	for _, a := range p.awaited {
 		if paused {
 			a.heard = max(a.heard, now-a.patience/2)
 		}
-		if now-a.heard >= a.patience {
-			a.heard = now
+		if patience := a.patience + time.Duration(float64(a.patience)*float64(p.late)/float64(p.every)); now-a.heard >= patience && !a.doubted {
+			a.doubted = true
+			doubted = true
+		}
+	}
+	if doubted {
+		ctx.Send(ctx.Self(), &doubts{})
+	}
+}
+
+// settle tells the groups of those who are silent still.
+func (p *pulses) settle(ctx actor.Context, groups []*ticked) {
+	for _, a := range p.awaited {
+		if a.doubted {
+			a.doubted, a.heard = false, actors.EnvOf(ctx).Boot()
 			tellSilent(ctx, groups, a.replica)
 		}
 	}
@@ -193,7 +221,7 @@ func (p *pulses) heard(ctx actor.Context, replica, instance uint64, groups []*ti
 	}
 	a := p.awaited[i]
 	restarted := a.instance != 0 && a.instance != instance
-	a.heard, a.instance = actors.EnvOf(ctx).Boot(), instance
+	a.heard, a.instance, a.doubted = actors.EnvOf(ctx).Boot(), instance, false
 	if restarted {
 		tellSilent(ctx, groups, replica)
 	}

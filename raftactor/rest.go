@@ -155,5 +155,11 @@ func idleTraffic(m *raftpb.Message) bool {
 	return (m.GetType() == raftpb.MsgHeartbeat || m.GetType() == raftpb.MsgHeartbeatResp) && len(m.GetContext()) == 0
 }
 
+// ignores reports whether a message has no effect on a leader: a follower that heard it late asks for votes beforehand, and gets none. On a busy
+// node that happens often, and a group that took it for use would not come to rest.
+func (g *group) ignores(m *raftpb.Message) bool {
+	return g.view.role == raft.StateLeader && m.GetType() == raftpb.MsgPreVote && len(m.GetContext()) == 0
+}
+
 // restAfter is the default: long enough that a group in use doesn't fall asleep between two requests.
 const restAfter = time.Second

@@ -47,6 +47,12 @@ type ticksDue struct{}
 // recount ends a burst of groups that fall asleep or wake.
 type recount struct{}
 
+// Of each stretchEach groups that are awake the ticks get longer by an interval, up to half a heartbeat interval.
+const (
+	stretchEach = 200
+	stretchMax  = 5
+)
+
 // flushTicks is how many ticks heartbeats are gathered for.
 const flushTicks = 2
 
@@ -81,6 +87,8 @@ func (t *ticks) Receive(ctx actor.Context) {
 		if g := t.find(ctx.Sender()); g != nil {
 			g.outstanding = false
 		}
+	case *doubts:
+		t.pulses.settle(ctx, t.groups)
 	case *recount:
 		t.recount(ctx)
 	case *ticksDue:
@@ -157,7 +165,7 @@ func (t *ticks) fire(ctx actor.Context) {
 			if g.rests != nil || now < g.due {
 				continue
 			}
-			g.due = now + g.interval
+			g.due = now + time.Duration(t.stretch())*g.interval
 			if !g.outstanding {
 				g.outstanding = true
 				ctx.Request(g.pid, &tick{At: now, Coalesce: t.awake > 1})
@@ -167,6 +175,10 @@ func (t *ticks) fire(ctx actor.Context) {
 	t.pulses.fire(ctx, now, t.groups)
 	t.arm(ctx)
 }
+
+// stretch is how many intervals a tick covers. Where many groups are awake they get fewer ticks that carry more time each: a tick costs
+// more than what it does, and a node that is busy with them hears its leaders late.
+func (t *ticks) stretch() int { return min(1+t.awake/stretchEach, stretchMax) }
 
 // arm sets the timer to what is due first: the next tick, or the next pulse where all groups rest.
 func (t *ticks) arm(ctx actor.Context) {
