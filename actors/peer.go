@@ -58,21 +58,24 @@ type Resolved struct {
 type SubscribePeers struct{}
 
 // PeerUp says that a session with the peer stands. It comes again for a connected peer whose Hello changed, such as one that joined a
-// cluster.
+// cluster. A session also stands while its connection rests because nobody used it: what is sent opens it again.
 type PeerUp struct{ Peer *PeerInfo }
 
-// PeerDown says that the session is gone; what was in flight may or may not have arrived.
+// PeerDown says that the session is gone; what was in flight may or may not have arrived. That of a peer whose connection rests is told
+// when it can't be opened again, or when the membership calls the peer dead.
 type PeerDown struct {
 	Peer   *PeerInfo
 	Reason string
 }
 
 // PeerVerdict tells the actor "remote" what the membership knows, so that it stops or resumes dialing. It never
-// closes a connection that is receiving. Local message.
+// closes a connection that is receiving. With GossipAddress, which may be empty, datagrams need no main connection
+// to learn it from. Local message.
 type PeerVerdict struct {
-	NodeID  uint64
-	Address string
-	Alive   bool
+	NodeID        uint64
+	Address       string
+	GossipAddress string
+	Alive         bool
 }
 
 // SetClusterID tells the actor "remote" which cluster this node belongs to from now on; Hellos carry it. It is set

@@ -147,7 +147,9 @@ func (r *root) tellRemote(ctx actor.Context, event any) {
 
 func (r *root) verdict(ctx actor.Context, m *membership.Member) {
 	if m.GetNodeId() != r.node.cfg.ID {
-		ctx.Send(r.pid(actors.NameRemote), &actors.PeerVerdict{NodeID: m.GetNodeId(), Address: m.GetAddress(), Alive: m.Up()})
+		ctx.Send(r.pid(actors.NameRemote), &actors.PeerVerdict{
+			NodeID: m.GetNodeId(), Address: m.GetAddress(), GossipAddress: m.GetGossipAddress(), Alive: m.Up(),
+		})
 	}
 }
 

@@ -15,6 +15,7 @@ const (
 	CodeRenew         Code = 2  // the dialer comes back with a new Hello
 	CodeSuperseded    Code = 3  // a newer connection of the same peer took its place
 	CodeAlias         Code = 4  // the peer is reached under another address
+	CodeIdle          Code = 5  // nobody used it for a while; the dialer comes back when somebody does
 	CodeProtocol      Code = 16 // bytes that are no frame
 	CodeFrameTooLarge Code = 17
 	CodeTable         Code = 18 // a slot that was never defined
@@ -36,7 +37,7 @@ const (
 )
 
 var codeNames = map[Code]string{
-	CodeDone: "done", CodeShutdown: "shutdown", CodeRenew: "renew", CodeSuperseded: "superseded", CodeAlias: "alias",
+	CodeDone: "done", CodeShutdown: "shutdown", CodeRenew: "renew", CodeSuperseded: "superseded", CodeAlias: "alias", CodeIdle: "idle",
 	CodeProtocol: "protocol", CodeFrameTooLarge: "frame_too_large", CodeTable: "table", CodeTimeout: "timeout",
 	CodeLimit: "limit", CodeVersion: "version", CodeCluster: "cluster", CodeIdentity: "identity", CodeStale: "stale",
 	CodeDuplicate: "duplicate", CodeCertificate: "certificate", CodeAddress: "address", CodeBlocked: "blocked",

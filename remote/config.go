@@ -42,6 +42,7 @@ type Config struct {
 	bulkRate      int
 	connAge       time.Duration
 	probePeriod   time.Duration
+	connIdle      time.Duration
 	classes       classes
 	listen        func(*net.UDPAddr) (net.PacketConn, error) // a UDP socket where nil
 }
@@ -92,7 +93,7 @@ type Limits struct {
 
 // Configure makes the configuration of a remote that listens on host and port.
 func Configure(host string, port int, options ...ConfigOption) *Config {
-	c := &Config{Host: host, Port: port, kinds: make(map[string]*actor.Props), connAge: time.Hour}
+	c := &Config{Host: host, Port: port, kinds: make(map[string]*actor.Props), connAge: time.Hour, connIdle: connIdleDefault}
 	for _, option := range options {
 		option(c)
 	}
@@ -192,6 +193,14 @@ const datagramIdleMax = 24 * time.Hour
 func (c *Config) datagramIdle(peersMax int) time.Duration {
 	return min(max(datagramIdleMin, 3*time.Duration(peersMax)*c.probePeriod), datagramIdleMax)
 }
+
+// connIdleDefault is long beside what a connection costs (some 40 packets), and short beside what keeping it would.
+const connIdleDefault = 10 * time.Second
+
+// WithConnectionIdle sets after how long, and up to half of it more, a connection that nobody uses is ended in good order; default 10 s, 0
+// is never. In use it is while messages other than heartbeats go or come, while one of the two watches an actor of the other, and while a
+// future or an [actors.Ask] here waits for an answer. The next message opens it again, and peers count as connected meanwhile.
+func WithConnectionIdle(d time.Duration) ConfigOption { return func(c *Config) { c.connIdle = d } }
 
 // Address returns host and port as configured.
 func (c *Config) Address() string { return net.JoinHostPort(c.Host, strconv.Itoa(c.Port)) }

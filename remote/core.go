@@ -30,7 +30,8 @@ type core struct {
 	limits      Limits
 	transport   Transport
 	connAge     int64 // nanoseconds; 0 means for ever
-	bulkRate    int   // bytes per second; 0 means no limit
+	connIdle    time.Duration
+	bulkRate    int // bytes per second; 0 means no limit
 	// datagramIdle is what the transport does; it stands in the status.
 	datagramIdle time.Duration
 	codec        codec
@@ -63,7 +64,7 @@ func newCore(system *actor.ActorSystem, config *Config, blockList *BlockList) (*
 	c := &core{
 		system: system, local: actor.NewRootContext(system, nil), env: installed.Env(), log: config.log, metrics: newMetrics(installed.Metrics()),
 		instruments: installed.Metrics(), nodes: make(map[string]*nodeMetrics),
-		limits: limits, connAge: int64(config.connAge), bulkRate: config.bulkRate,
+		limits: limits, connAge: int64(config.connAge), connIdle: config.connIdle, bulkRate: config.bulkRate,
 		codec: codec{config.serializers}, classes: &config.classes, reserved: newReservedTable(config.reserved), blockList: blockList,
 	}
 	c.peers.core, c.datagramIdle = c, config.datagramIdle(limits.Peers)

@@ -35,7 +35,7 @@ func (f *peerFacts) keepPath(path PathStats) {
 }
 
 // inCounts count what a peer sent in one class.
-type inCounts struct{ messages, bytes atomic.Uint64 }
+type inCounts struct{ messages, bytes, heartbeats atomic.Uint64 }
 
 func (c *inCounts) add(messages, bytes uint64) {
 	c.messages.Add(messages)

@@ -67,6 +67,7 @@ func (in *inbox) receive(b []byte) error {
 	}
 	in.batch.messages++
 	if f.kind == Frame_HEARTBEAT {
+		in.peer.in[in.class].heartbeats.Add(1)
 		return nil
 	}
 	target, err := in.target(f)

@@ -26,6 +26,7 @@ type lab struct {
 	deaf    map[string]bool
 	mute    map[string]bool
 	loss    float64
+	sent    int
 	toll    map[string]*toll
 	rand    *rand.Rand
 }
@@ -46,6 +47,7 @@ func (l *lab) AddNode(addr net.Addr, r simnet.PacketReceiver) {
 func (l *lab) SendPacket(p simnet.Packet) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.sent++
 	to := l.nodes[p.To.String()]
 	if t := l.toll[p.From.String()]; t != nil && t.takes() {
 		return nil
@@ -95,6 +97,13 @@ func (l *lab) take(address string, every int) (end func() int) {
 		delete(l.toll, address)
 		return t.taken
 	}
+}
+
+// packets counts what was sent.
+func (l *lab) packets() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.sent
 }
 
 func (l *lab) lose(part float64) {

@@ -116,7 +116,7 @@ func TestWatchesOfADeadPeerAreRemoved(t *testing.T) {
 
 // While nothing else is sent, heartbeats go, large enough for a stateless reset to answer their packets.
 func TestHeartbeats(t *testing.T) {
-	w, a, b := pair(t)
+	w, a, b := pair(t, WithConnectionIdle(0))
 	a.Root.Send(b.at("nobody"), text("hello"))
 	w.runFor(time.Second)
 	before := a.peer().Classes[actors.Control]

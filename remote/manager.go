@@ -34,6 +34,7 @@ type manager struct {
 	connected  map[*peer]*actors.PeerInfo
 	draining   *draining
 	publishing actors.Timer
+	packets    [kinds]packetCounts
 }
 
 type managedConn struct {
@@ -265,6 +266,7 @@ func (m *manager) onClosed(ctx actor.Context, msg *closed) {
 	m.established(c)
 	if c.peer != nil {
 		c.peer.facts.keepPath(pathOf(c.conn))
+		m.packets[c.conn.Kind()].ended += pathOf(c.conn).PacketsSent
 		m.toSession(ctx, c.peer, msg)
 	}
 }

@@ -26,6 +26,8 @@ type metrics struct {
 	dials, dialFailures, reconnects, freshDials  actors.Counter
 	drops                                        [actors.Classes][drops]actors.Counter
 	connected                                    actors.Gauge
+	open                                         [kinds]actors.Gauge
+	packets                                      [kinds]actors.Counter
 }
 
 func newMetrics(m actors.Metrics) metrics {
@@ -65,7 +67,11 @@ func newMetrics(m actors.Metrics) metrics {
 	r.freshDials = m.Counter("rivven_remote_fresh_dials_total", "Connection attempts from a new local socket, after several had failed.")
 	r.dialFailures = m.Counter("rivven_remote_dial_failures_total", "Connection attempts that failed.")
 	r.reconnects = m.Counter("rivven_remote_reconnects_total", "Sessions with a peer after its first, without those that were renewed in good order.")
-	r.connected = m.Gauge("rivven_remote_connected_peers", "Peers with a session.")
+	r.connected = m.Gauge("rivven_remote_connected_peers", "Peers with a session, also one whose connection rests because nobody uses it.")
+	for kind := Kind(0); kind < kinds; kind++ {
+		r.open[kind] = m.Gauge("rivven_remote_connections", "Connections that stand, of either side's dialing.", "kind", kind.String())
+		r.packets[kind] = m.Counter("rivven_remote_sent_packets_total", "Packets sent on connections with a Hello, by their kind.", "kind", kind.String())
+	}
 	return r
 }
 

@@ -23,7 +23,8 @@ type outbox struct {
 	queue    chunks
 	bytes    int // of queue and of batch
 	refusing bool
-	asked    bool // the session knows that a connection is wanted
+	asked    bool   // the session knows that a connection is wanted
+	taken    uint64 // messages since the process began, without heartbeats
 	wake     func()
 	// Since the process began.
 	sentMessages, sentBytes uint64
@@ -103,6 +104,9 @@ func (o *outbox) enqueue(it item) outcome {
 	wake, first := o.wake, o.queue.empty()
 	o.queue.push(it)
 	o.bytes += cost
+	if Frame_Kind(it.kind) != Frame_HEARTBEAT {
+		o.taken++
+	}
 	ask := wake == nil && !o.asked
 	if ask {
 		o.asked = true

@@ -53,18 +53,6 @@ func (p *peer) final() *peer {
 	return p
 }
 
-func (p *peer) idle() bool {
-	if !p.watches.empty() {
-		return false
-	}
-	for _, o := range p.out {
-		if !o.empty() {
-			return false
-		}
-	}
-	return true
-}
-
 // peerTable finds peers by address.
 type peerTable struct {
 	core      *core

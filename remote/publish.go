@@ -73,12 +73,34 @@ func (s *ClassStatus) DroppedMessages() uint64 {
 	return sum
 }
 
+// packetCounts are the packets of all connections of one kind.
+type packetCounts struct{ ended, published uint64 }
+
+// publishKinds shows what each kind of connection costs.
+func (m *manager) publishKinds() {
+	var open [kinds]int
+	var sent [kinds]uint64
+	for _, id := range m.connIDs() {
+		if c := m.conns[id]; c.peer != nil {
+			open[c.conn.Kind()]++
+			sent[c.conn.Kind()] += pathOf(c.conn).PacketsSent
+		}
+	}
+	for kind := range m.packets {
+		p := &m.packets[kind]
+		m.core.metrics.open[kind].Set(float64(open[kind]))
+		m.core.metrics.packets[kind].Add(since(p.published, p.ended+sent[kind]))
+		p.published = max(p.published, p.ended+sent[kind])
+	}
+}
+
 func (m *manager) publishLater(ctx actor.Context) {
 	m.publishing = m.core.env.After(publishInterval, ctx.Self(), &publishTick{})
 }
 
 // publishMetrics brings the instruments of every peer up to date. Peers that never said who they are have none.
 func (m *manager) publishMetrics(ctx actor.Context) {
+	m.publishKinds()
 	paths := m.paths()
 	for _, p := range m.core.peers.all() {
 		info := p.facts.info.Load()

@@ -12,30 +12,33 @@ import (
 type residents struct {
 	mu    sync.RWMutex
 	at    map[string]uint64 // node by address
-	homes map[uint64]string // address by node
+	homes map[uint64]home   // by node
 }
 
+// home is where a member lives.
+type home struct{ address, gossip string }
+
 // moveIn settles a member at an address; the one where it lived before is free.
-func (r *residents) moveIn(node uint64, address string) {
+func (r *residents) moveIn(node uint64, at home) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.at == nil {
-		r.at, r.homes = make(map[string]uint64), make(map[uint64]string)
+		r.at, r.homes = make(map[string]uint64), make(map[uint64]home)
 	}
-	if old := r.homes[node]; r.at[old] == node {
+	if old := r.homes[node].address; r.at[old] == node {
 		delete(r.at, old)
 	}
-	r.at[address], r.homes[node] = node, address
+	r.at[at.address], r.homes[node] = node, at
 }
 
 // moveOut is a member's death or departure: whoever comes to its address next may have it.
 func (r *residents) moveOut(node uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if address, known := r.homes[node]; known {
+	if old, known := r.homes[node]; known {
 		delete(r.homes, node)
-		if r.at[address] == node {
-			delete(r.at, address)
+		if r.at[old.address] == node {
+			delete(r.at, old.address)
 		}
 	}
 }
@@ -43,7 +46,7 @@ func (r *residents) moveOut(node uint64) {
 // hear takes what the membership says.
 func (r *residents) hear(v *actors.PeerVerdict) {
 	if v.Alive {
-		r.moveIn(v.NodeID, v.Address)
+		r.moveIn(v.NodeID, home{v.Address, v.GossipAddress})
 	} else {
 		r.moveOut(v.NodeID)
 	}
@@ -54,6 +57,14 @@ func (r *residents) of(address string) uint64 {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return r.at[address]
+}
+
+// gossipOf returns who lives at an address and where it takes datagrams; an empty address where the membership does not say.
+func (r *residents) gossipOf(address string) (node uint64, gossip string) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	node = r.at[address]
+	return node, r.homes[node].gossip
 }
 
 // claims says why a node may not have the address that its Hello names: this node's own, or one where the membership knows another

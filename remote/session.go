@@ -39,6 +39,7 @@ type session struct {
 	info   *actors.PeerInfo // the last Hello, from either direction
 	limits *FrameLimits     // what the peer takes, from the same Hello
 	up     *actors.PeerInfo // as reported; nil while down
+	rests  bool             // up, and the main connection was ended because nobody used it
 	ever   bool
 	dead   bool // the membership said so
 	lonely int
@@ -72,13 +73,17 @@ type line struct {
 	address  string        // that was dialed
 	conn     Conn
 	failures int
-	renewing bool // comes back at once
-	leaving  bool // the peer asked to end it
-	doubtful bool // the peer may have forgotten it
+	renewing bool   // comes back at once
+	leaving  bool   // the peer asked to end it
+	doubtful bool   // the peer may have forgotten it
+	resting  bool   // nobody uses it
+	quiet    int    // looks in a row that found it unused
+	use      uint64 // as the last look found it
 	turn     uint64
 	timer    actors.Timer // of the phase
 	age      actors.Timer // until the connection is renewed
 	beat     actors.Timer // until the next heartbeat
+	idle     actors.Timer // until the next look whether it is used
 }
 
 // lineTimer fires for one phase of a line; turn tells a late one.
@@ -132,6 +137,8 @@ func (s *session) Receive(ctx actor.Context) {
 		s.onTimer(msg)
 	case *beat:
 		s.onBeat(msg)
+	case *idleLook:
+		s.onIdleLook(msg)
 	case *renew:
 		s.onRenew(msg)
 	case *overage:
@@ -154,8 +161,13 @@ func (s *session) start() {
 	for _, o := range s.peer.out {
 		o.detach(true)
 	}
-	if !s.peer.idle() {
-		s.dialMain()
+	if !s.peer.watches.empty() {
+		s.onNeeded(KindMain)
+	}
+	for class, o := range s.peer.out {
+		if !o.empty() {
+			s.onNeeded(kindOf(actors.Class(class)))
+		}
 	}
 }
 
@@ -184,7 +196,7 @@ func (s *session) settle(l *line, p phase) {
 	if l.kind == KindMain {
 		s.peer.facts.state.Store(uint32(p.state()))
 	}
-	for _, timer := range []*actors.Timer{&l.timer, &l.age, &l.beat} {
+	for _, timer := range []*actors.Timer{&l.timer, &l.age, &l.beat, &l.idle} {
 		if *timer != nil {
 			(*timer).Stop()
 			*timer = nil
@@ -210,9 +222,10 @@ func (s *session) onNeeded(kind Kind) {
 		return
 	}
 	switch {
-	case kind == KindDatagram && s.info != nil:
+	case kind == KindDatagram && s.gossipKnown():
 		if s.datagram == nil && s.lines[KindDatagram].phase == phaseIdle {
-			s.dial(&s.lines[KindDatagram], s.info.GossipAddress, s.info.NodeID)
+			node, address := s.gossip()
+			s.dial(&s.lines[KindDatagram], address, node)
 		}
 	case kind == KindBulk && s.up != nil:
 		if s.lines[KindBulk].phase == phaseIdle {
@@ -233,7 +246,7 @@ func (s *session) resident() uint64 { return s.core.residents.of(s.peer.address)
 func (s *session) dial(l *line, address string, expect uint64) {
 	s.settle(l, phaseDialing)
 	l.dial, l.address, l.conn = s.core.dialSequence.Add(1), address, nil
-	l.renewing, l.leaving, l.doubtful = false, false, false
+	l.renewing, l.leaving, l.doubtful, l.resting = false, false, false, false
 	l.since = s.core.env.Boot()
 	s.core.metrics.dials.Add(1)
 	s.tell(&dialing{l.dial, s.peer})
@@ -313,12 +326,13 @@ func (s *session) onFailed(ctx actor.Context, l *line, err error) {
 }
 
 func (s *session) mainFailed(ctx actor.Context, l *line, err error) {
+	s.goDown(err)
 	s.answerResolves(ctx, nil, fmt.Errorf("resolving %s: %w", s.peer.address, err))
 	if blockedHere(err) {
 		s.giveUpBlocked()
 	}
 	s.core.giveUp(s.peer, dropUnreachable)
-	if s.info == nil {
+	if !s.gossipKnown() {
 		s.core.refuse(s.peer, actors.Datagram, dropUnreachable)
 	}
 	s.core.failRequests(s.peer)
@@ -418,10 +432,13 @@ func (s *session) onRehello() {
 		}
 	}
 	s.peer.blank.Store(s.core.blank(s.info))
+	if s.rests {
+		s.dialNow()
+	}
 }
 
 func (s *session) onResolve(ctx actor.Context, q *resolve) {
-	if s.up != nil {
+	if s.up != nil && !s.rests {
 		answerResolve(ctx, q, s.up, nil)
 		return
 	}
@@ -459,23 +476,25 @@ func (s *session) answerResolves(ctx actor.Context, info *actors.PeerInfo, err e
 
 func (s *session) onVerdict(msg *verdict) {
 	if msg.alive {
-		s.dead = false
-		if s.up == nil && s.core.blocks(msg.node) == nil {
+		// Whoever was never tried, or rests, is dialed once somebody wants it: a membership of N is no reason for N connections.
+		if s.up == nil && s.core.blocks(msg.node) == nil && (s.dead || s.lines[KindMain].phase == phaseWaiting) {
 			s.dialNow()
 		}
+		s.dead = false
 		return
 	}
 	if s.info != nil && s.info.NodeID != msg.node {
 		return
 	}
 	s.dead = true
-	if s.up != nil || s.inbound[KindMain].conn != nil {
+	if s.up != nil && !s.rests || s.inbound[KindMain].conn != nil {
 		return // somebody speaks to this node from there: the verdict may be on its former life
 	}
 	if l := &s.lines[KindMain]; l.phase == phaseWaiting || l.phase == phaseIdle {
 		s.settle(l, phaseIdle)
 		s.after(l, deadKept)
 	}
+	s.goDown(errCalledDead)
 	s.core.giveUp(s.peer, dropDead)
 	s.core.failRequests(s.peer)
 }

@@ -2,6 +2,19 @@ package remote
 
 import "github.com/hupe1980/rivven-cluster/actors"
 
+// gossip is who takes datagrams here and where: as its Hello says, or the membership, so that no main connection is needed to find out.
+func (s *session) gossip() (node uint64, address string) {
+	if s.info != nil {
+		return s.info.NodeID, s.info.GossipAddress
+	}
+	return s.core.residents.gossipOf(s.peer.address)
+}
+
+func (s *session) gossipKnown() bool {
+	_, address := s.gossip()
+	return address != ""
+}
+
 // bindDatagram picks the connection that datagrams leave by: where both nodes dialed, the one of the lower node id.
 func (s *session) bindDatagram() {
 	own, theirs := s.lines[KindDatagram], s.inbound[KindDatagram].conn

@@ -45,7 +45,7 @@ func (s *session) onGreeting(ctx actor.Context, msg *greeted) {
 			s.onGoAway(l, Code(body.GoAway.GetCode()))
 		case *Greeting_GoAwayAck:
 			if l.phase == phaseFinishing {
-				l.conn.Close(s.endCode(), "done")
+				l.conn.Close(s.endCode(l), "done")
 			}
 		default:
 			msg.conn.Close(CodeProtocol, "a greeting that a dialer does not expect")
@@ -66,9 +66,12 @@ func (s *session) onGreeting(ctx actor.Context, msg *greeted) {
 	}
 }
 
-func (s *session) endCode() Code {
-	if s.draining {
+func (s *session) endCode(l *line) Code {
+	switch {
+	case s.draining:
 		return CodeShutdown
+	case l.resting:
+		return CodeIdle
 	}
 	return CodeRenew
 }
@@ -105,7 +108,7 @@ func (s *session) onAck(ctx actor.Context, l *line, ack *HelloAck) {
 	if l.kind == KindMain && s.elsewhere(ctx, l, info) {
 		return
 	}
-	if l.kind != KindMain && s.info != nil && info.NodeID != s.info.NodeID {
+	if l.kind != KindMain && (s.info != nil && info.NodeID != s.info.NodeID || info.Address != s.peer.address) {
 		l.conn.Close(CodeIdentity, "another node answered")
 		return
 	}
@@ -123,6 +126,7 @@ func (s *session) onAck(ctx actor.Context, l *line, ack *HelloAck) {
 		s.bindDatagram()
 	}
 	s.ageLine(l)
+	s.lookLater(l)
 }
 
 // elsewhere handles an address under which this node itself or a peer with another main address answers.
@@ -189,7 +193,7 @@ func (s *session) learn(info *actors.PeerInfo) {
 	// Another process lives there now: nothing that the old one knew holds any more.
 	if s.up != nil {
 		s.tell(&wentDown{s.peer, s.up, "a new generation took its place"})
-		s.up = nil
+		s.up, s.rests = nil, false
 	}
 	s.core.endWatches(s.peer)
 	s.core.dropIncoming(s.peer)
@@ -214,7 +218,7 @@ func (s *session) mainUp(ctx actor.Context, l *line) {
 		s.peer.facts.reconnects.Add(1)
 		s.core.metrics.reconnects.Add(1)
 	}
-	s.ever, s.dead, s.lonely = true, false, 0
+	s.ever, s.dead, s.rests, s.lonely = true, false, false, 0
 	s.core.refusals.forget(s.info.NodeID, s.peer.address)
 	s.carry(l)
 	s.report(s.info)
@@ -237,6 +241,9 @@ func (s *session) open() {
 }
 
 func (s *session) report(info *actors.PeerInfo) {
+	if s.up != nil && *s.up == *info {
+		return // it was renewed, or had rested
+	}
 	s.up = info
 	s.tell(&wentUp{s.peer, info})
 	s.core.log.Info("peer connected", zap.Uint64("node_id", info.NodeID), zap.String("peer", info.Address),
@@ -279,6 +286,9 @@ func (s *session) onCameIn(ctx actor.Context, msg *cameIn) {
 	s.learn(msg.info)
 	s.limits = msg.limits
 	kind := msg.conn.Kind()
+	if kind == KindDatagram {
+		s.peer.out[actors.Datagram].refuse(false)
+	}
 	if kind == KindMain && s.up == nil {
 		// It is there, and what it asks is answered as soon as this node's own connection stands.
 		s.open()
@@ -314,7 +324,7 @@ func (s *session) rejects(info *actors.PeerInfo) *CloseError {
 	switch {
 	case s.draining:
 		return &CloseError{Code: CodeShutdown, Reason: "this node is stopping"}
-	case s.up != nil && s.up.NodeID != info.NodeID && s.resident() != info.NodeID:
+	case s.up != nil && !s.rests && s.up.NodeID != info.NodeID && s.resident() != info.NodeID:
 		return &CloseError{Code: CodeAddress, Reason: "it says that it lives at " + info.Address + ", where " + s.up.String() + " is connected"}
 	case (s.up != nil || s.inbound[KindMain].conn != nil) && info.NodeID == s.info.NodeID && info.Generation < s.info.Generation:
 		return &CloseError{Code: CodeStale, Reason: "a newer generation of " + info.String() + " is connected"}
@@ -396,16 +406,15 @@ func (s *session) mainClosed(ctx actor.Context, l *line, was phase, err error) {
 		s.peer.out[class].detach(false)
 	}
 	s.doubt(err)
-	if l.renewing && acknowledged(err) {
+	switch {
+	case l.renewing && acknowledged(err, CodeRenew):
 		s.dialMain()
 		return
+	case l.resting && acknowledged(err, CodeIdle):
+		s.rest()
+		return
 	}
-	if s.up != nil {
-		s.tell(&wentDown{s.peer, s.up, err.Error()})
-		s.peer.facts.lost(err)
-		s.core.log.Info("peer lost", zap.Uint64("node_id", s.up.NodeID), zap.String("peer", s.peer.address), zap.Error(err))
-		s.up = nil
-	}
+	s.goDown(err)
 	s.core.failRequests(s.peer)
 	switch {
 	case s.dead, l.leaving, isRefusal(err), isGoodbye(err):
@@ -415,10 +424,21 @@ func (s *session) mainClosed(ctx actor.Context, l *line, was phase, err error) {
 	}
 }
 
+// goDown reports the end of a session that was reported to stand.
+func (s *session) goDown(err error) {
+	if s.up == nil {
+		return
+	}
+	s.tell(&wentDown{s.peer, s.up, err.Error()})
+	s.peer.facts.lost(err)
+	s.core.log.Info("peer lost", zap.Uint64("node_id", s.up.NodeID), zap.String("peer", s.peer.address), zap.Error(err))
+	s.up, s.rests = nil, false
+}
+
 // acknowledged reports whether a connection was ended here in good order.
-func acknowledged(err error) bool {
+func acknowledged(err error, code Code) bool {
 	var c *CloseError
-	return errors.As(err, &c) && !c.Remote && c.Code == CodeRenew
+	return errors.As(err, &c) && !c.Remote && c.Code == code
 }
 
 // isGoodbye reports whether the peer ended a connection because it stops.

@@ -138,6 +138,15 @@ func (r *requests) has(id string) bool {
 	return slices.Contains(r.ids, id)
 }
 
+// waiting reports whether one of them still waits, and forgets the others.
+func (r *requests) waiting(waits func(id string) bool) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	ids := slices.Concat(r.ids[r.next:], r.ids[:r.next])
+	r.ids, r.next = slices.DeleteFunc(ids, func(id string) bool { return !waits(id) }), 0
+	return len(r.ids) > 0
+}
+
 func (r *requests) take() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()

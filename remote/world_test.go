@@ -244,7 +244,7 @@ func (t *memTransport) Dial(dial uint64, kind Kind, address string, expect uint6
 			t.handler.DialFailed(dial, &CloseError{Code: CodeCertificate, Reason: "another node"})
 		default:
 			here, there := t.conn(kind, peer.transport.node), peer.transport.conn(kind, t.node)
-			here.other, there.other = there, here
+			here.other, there.other, here.dialed = there, here, true
 			peer.transport.handler.Accepted(there)
 			t.handler.Dialed(dial, here)
 		}
@@ -266,6 +266,7 @@ type memConn struct {
 	kind      Kind
 	node      uint64
 	other     *memConn
+	dialed    bool
 	ended     bool
 	finishing bool
 	lane      func(actors.Class) Inbox

@@ -4,7 +4,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hupe1980/rivven-cluster/actors"
 	"github.com/hupe1980/rivven-cluster/actors/membership"
+	"github.com/hupe1980/rivven-cluster/remote"
 	"github.com/hupe1980/rivven-cluster/swimactor/swim"
 	"github.com/hupe1980/rivven-cluster/testkit"
 )
@@ -74,4 +76,34 @@ func TestDetectionBeginsWithTheSignal(t *testing.T) {
 		t.Errorf("%d seeds: known after %v with the signal, %v without", count, with, without)
 	}
 	t.Logf("%d seeds, nine members: all know of a death after %v with the signal, %v without", count, with/time.Duration(count), without/time.Duration(count))
+}
+
+// Members that have nothing to say to each other hold no connection but those of probes: the mesh that forms with a cluster goes, but for
+// the leader's.
+func TestScenarioIdleMembersPart(t *testing.T) {
+	play(t, testkit.Scenario{Nodes: 9}, func(w *testkit.World) {
+		formed(w)
+		together(w, 20*time.Second)
+		connected := func(n *testkit.Node) (count int) {
+			answer, err := n.Ask(actors.NameRemote, &remote.GetStatus{}, time.Second)
+			status, ok := answer.(*remote.Status)
+			w.Require("the remote says how it is", ok, "%v", err)
+			if !ok {
+				return 0
+			}
+			for _, p := range status.Peers {
+				if p.State == remote.PeerConnected {
+					count++
+				}
+			}
+			return count
+		}
+		w.RunFor(time.Minute)
+		sum := 0
+		for _, n := range w.Nodes() {
+			sum += connected(n)
+		}
+		// The leader and each of its followers; now and then two synchronise.
+		w.Require("the mesh is gone", sum <= 3*9, "%d of %d connections stand", sum, 9*8)
+	})
 }
