@@ -161,6 +161,7 @@ func (t *ticks) fire(ctx actor.Context) {
 		t.pulses.flush(ctx)
 	}
 	if t.awake > 0 {
+		next := &tick{At: now, Coalesce: t.awake > 1}
 		for _, g := range t.groups {
 			if g.rests != nil || now < g.due {
 				continue
@@ -168,7 +169,7 @@ func (t *ticks) fire(ctx actor.Context) {
 			g.due = now + time.Duration(t.stretch())*g.interval
 			if !g.outstanding {
 				g.outstanding = true
-				ctx.Request(g.pid, &tick{At: now, Coalesce: t.awake > 1})
+				ctx.Request(g.pid, next)
 			}
 		}
 	}

@@ -154,7 +154,12 @@ func (w *writer) enqueue(ctx actor.Context, p pending) {
 	w.queued += p.bytes
 	w.waiting[p.group]++
 	w.meter.queued.Set(float64(w.queued))
-	if w.inFlight == nil && !w.flushing {
+	w.soon(ctx)
+}
+
+// soon submits behind what is in the mailbox by then.
+func (w *writer) soon(ctx actor.Context) {
+	if w.inFlight == nil && !w.flushing && len(w.queue) > 0 {
 		w.flushing = true
 		ctx.Send(ctx.Self(), &flush{})
 	}
@@ -209,8 +214,8 @@ func (w *writer) complete(ctx actor.Context, d Durable) {
 			w.meter.fsync.Observe(took.Seconds())
 			w.syncs.add(took)
 		}
-		w.submit()
-		w.settle(ctx, done.items, nil)
+		w.settle(ctx, done.items, nil) // first: groups that write again at once are in the next batch
+		w.soon(ctx)
 	case d.Err == nil:
 		w.settleRefused(ctx, done.items, d.Refused)
 		w.submit()
