@@ -103,6 +103,21 @@ func plainEntry(b []byte) bool {
 // entryTypes are shared: nobody writes through such a pointer.
 var entryTypes = [...]*raftpb.EntryType{raftpb.EntryNormal.Enum(), raftpb.EntryConfChange.Enum(), raftpb.EntryConfChangeV2.Enum()}
 
+// messageTypes are shared as well.
+var messageTypes = func() (types [32]*raftpb.MessageType) {
+	for i := range types {
+		types[i] = raftpb.MessageType(i).Enum()
+	}
+	return types
+}()
+
+func messageTypeOf(v uint64) *raftpb.MessageType {
+	if v < uint64(len(messageTypes)) {
+		return messageTypes[v]
+	}
+	return raftpb.MessageType(int32(v)).Enum()
+}
+
 func typeOf(v uint64) *raftpb.EntryType {
 	if v < uint64(len(entryTypes)) {
 		return entryTypes[v]
@@ -110,6 +125,10 @@ func typeOf(v uint64) *raftpb.EntryType {
 	return raftpb.EntryType(int32(v)).Enum()
 }
 
+// messageFields are the numbers of a message's fields, all below it.
+const messageFields = 14
+
+// readMessage allocates the places of all numbers at once, its own by field and its entries' behind them.
 func readMessage(b []byte) (*raftpb.Message, error) {
 	m := &raftpb.Message{}
 	count, ok := plain(b)
@@ -117,7 +136,7 @@ func readMessage(b []byte) (*raftpb.Message, error) {
 		return m, proto.Unmarshal(b, m)
 	}
 	entries := make([]raftpb.Entry, count)
-	values := make([]uint64, 2*count)
+	values := make([]uint64, messageFields+2*count)
 	if count > 0 {
 		m.Entries = make([]*raftpb.Entry, 0, count)
 	}
@@ -125,35 +144,44 @@ func readMessage(b []byte) (*raftpb.Message, error) {
 		f, n := readField(b)
 		b = b[n:]
 		switch f.number {
-		case 1:
-			m.Type = raftpb.MessageType(int32(f.value)).Enum()
-		case 2:
-			m.To = &f.value
-		case 3:
-			m.From = &f.value
-		case 4:
-			m.Term = &f.value
-		case 5:
-			m.LogTerm = &f.value
-		case 6:
-			m.Index = &f.value
 		case 7:
 			i := len(m.Entries)
-			readEntry(f.bytes, &entries[i], values[2*i:2*i+2])
+			readEntry(f.bytes, &entries[i], values[messageFields+2*i:][:2])
 			m.Entries = append(m.Entries, &entries[i])
-		case 8:
-			m.Commit = &f.value
-		case 10:
-			m.Reject = new(protowire.DecodeBool(f.value))
-		case 11:
-			m.RejectHint = &f.value
 		case 12:
 			m.Context = append([]byte{}, f.bytes...)
-		case 13:
-			m.Vote = &f.value
+		default:
+			values[f.number] = f.value
+			setNumber(m, f.number, &values[f.number])
 		}
 	}
 	return m, nil
+}
+
+// setNumber sets a field that plain let through.
+func setNumber(m *raftpb.Message, number protowire.Number, v *uint64) {
+	switch number {
+	case 1:
+		m.Type = messageTypeOf(*v)
+	case 2:
+		m.To = v
+	case 3:
+		m.From = v
+	case 4:
+		m.Term = v
+	case 5:
+		m.LogTerm = v
+	case 6:
+		m.Index = v
+	case 8:
+		m.Commit = v
+	case 10:
+		m.Reject = new(protowire.DecodeBool(*v))
+	case 11:
+		m.RejectHint = v
+	case 13:
+		m.Vote = v
+	}
 }
 
 // readEntry takes a plain entry. values are the places of its term and index.
