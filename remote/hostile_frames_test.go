@@ -114,13 +114,13 @@ func TestHostileMessages(t *testing.T) {
 func TestHostileSenders(t *testing.T) {
 	besiege(t, func(s *siege) {
 		reserved, theirs := s.inboxOf(t, "swim"), s.good.inboxOf(t, "swim")
+		var frames []*Frame
 		for _, address := range []string{s.address(), s.good.address()} {
 			for _, id := range []string{"swim", "raft/meta", "remote", "guardian$1"} {
-				s.says(KindMain, actors.Default, wireOf(t, &Frame{
-					TargetId: "echo", SenderAddress: address, SenderId: id, TypeName: stringType,
-				})...)
+				frames = append(frames, &Frame{TargetId: "echo", SenderAddress: address, SenderId: id, TypeName: stringType})
 			}
 		}
+		s.says(KindMain, actors.Default, wireOf(t, frames...)...)
 		s.counts(8, "refused_frames_total")
 		if len(reserved)+len(theirs) != 0 {
 			t.Fatal("a reserved actor was answered in the name of another")
@@ -189,4 +189,38 @@ func TestHostileTerminated(t *testing.T) {
 			t.Fatalf("the watch ended with %v", end.Why)
 		}
 	})
+}
+
+// A node with a good certificate that says that it belongs to no cluster may ask bootstrap, and nothing else, whatever it sends.
+func TestHostileBlankNode(t *testing.T) {
+	besiege(t, func(s *siege) {
+		swim, bootstrap := s.inboxOf(t, actors.NameSwim), s.inboxOf(t, actors.NameBootstrap)
+		conn, stream := s.greets(s.hello(func(h *Hello) { h.ClusterId = "" }))
+		if _, err := stream.Read(make([]byte, 1000)); err != nil {
+			t.Fatal(err)
+		}
+		lane, err := conn.OpenUniStream()
+		if err != nil {
+			t.Fatal(err)
+		}
+		forbidden := []*Frame{
+			{TargetId: "x", TypeName: stringType},
+			{TargetId: actors.NameSwim, TypeName: stringType},
+			{TargetId: "future$1", TypeName: stringType},
+			{Kind: Frame_WATCH, TargetId: "x", SenderId: "y"},
+			{Kind: Frame_STOP, TargetId: "x"},
+		}
+		frames := append(forbidden, &Frame{TargetId: actors.NameBootstrap, TypeName: stringType})
+		if _, err := lane.Write(append([]byte{byte(actors.Default)}, wireOf(t, frames...)...)); err != nil {
+			t.Fatal(err)
+		}
+		if in, ok := next(t, bootstrap).(*actors.Inbound); !ok || in.Peer.NodeID != 9 || in.Peer.ClusterID != "" {
+			t.Errorf("bootstrap got %v", in)
+		}
+		s.counts(float64(len(forbidden)), "refused_frames_total")
+		s.good.Root.Send(s.pid("x"), text("is x still there?"))
+		if m, ok := next(t, s.x).(*wrapperspb.StringValue); !ok || m.Value == "" || len(s.x)+len(swim) != 0 {
+			t.Errorf("x got %v and %d more, swim %d", m, len(s.x), len(swim))
+		}
+	}, WithReserved(actors.NameSwim, &wrapperspb.StringValue{}), WithReserved(actors.NameBootstrap, &wrapperspb.StringValue{}))
 }
