@@ -28,7 +28,7 @@ func Run(ctx context.Context, s Suite, o Options, done func(Case, []Row)) error 
 	var errs []error
 	ran := false
 	for _, c := range s.Cases {
-		if !selected(o.Cases, c.Name, strings.HasPrefix) {
+		if !selected(o.Cases, c.Name, strings.HasPrefix) || c.Slow && o.Quick && len(o.Cases) == 0 {
 			continue
 		}
 		ran = true

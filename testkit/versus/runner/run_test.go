@@ -96,6 +96,17 @@ func TestSelection(t *testing.T) {
 	if err != nil || !slices.Equal(names, []string{"oneway/16B", "theirs"}) || len(order) != 5 {
 		t.Errorf("ran %v, %v, error %v", names, order, err)
 	}
+	s.Cases[0].Slow = true
+	for _, c := range []struct {
+		options Options
+		want    []string
+	}{{Options{Quick: true}, []string{"rtt"}}, {Options{}, []string{"oneway/16B", "rtt"}}, {Options{Quick: true, Cases: []string{"oneway"}}, []string{"oneway/16B"}}} {
+		names = nil
+		err := Run(t.Context(), s, c.options, func(c Case, _ []Row) { names = append(names, c.Name) })
+		if err != nil || !slices.Equal(names, c.want) {
+			t.Errorf("%+v ran %v, want %v, error %v", c.options, names, c.want, err)
+		}
+	}
 	if err := Run(t.Context(), s, Options{Cases: []string{"bulk"}}, nil); err == nil {
 		t.Error("a case that isn't there was taken")
 	}

@@ -29,6 +29,7 @@ type Case struct {
 	Unit    string             // of Sample.Value
 	Measure map[string]Measure // by system; a system that is not in it can't do the case
 	Limits  []Limit
+	Slow    bool // left out with Quick, unless it is asked for by name
 }
 
 // Limit is what the first system of a suite has to reach in a case.

@@ -14,7 +14,8 @@ type job struct {
 	Seed        uint64
 	Loss        float64       // share of datagrams
 	StreamPings bool          // probes may fall back on streams
-	Blocked     int           // nodes whose port is blocked again and again
+	Blocked     int           // nodes that are blocked again and again
+	Process     bool          // whoever sends there stands still, not the port alone
 	Deaths      int           // members that die in a life, one after the other
 	Parted      time.Duration // how long the halves are apart
 }
@@ -41,7 +42,7 @@ func run(j job) (measures, error) {
 	case "loss":
 		return m, loss(l, m, j.Loss)
 	case "stall":
-		return m, stall(l, m, j.Blocked)
+		return m, stall(l, m, j.Blocked, j.Process)
 	case "heal":
 		return m, heal(l, m, j.Parted)
 	}
@@ -126,7 +127,7 @@ const (
 )
 
 // stall counts failures reported of members that were never blocked, at whichever member.
-func stall(l *lab, m measures, count int) error {
+func stall(l *lab, m measures, count int, process bool) error {
 	blocked := make(map[int]bool)
 	for _, i := range l.rng.Perm(len(l.ups))[:count] {
 		blocked[i] = true
@@ -140,7 +141,7 @@ func stall(l *lab, m measures, count int) error {
 		}
 	}
 	for end := l.now() + stallFor; l.now() < end; {
-		all((*port).block)
+		all(func(p *port) { p.block(process) })
 		time.Sleep(min(stallBlocked, end-l.now()))
 		all((*port).unblock)
 		time.Sleep(stallOpen)

@@ -23,6 +23,9 @@ type core struct {
 	timer   *time.Timer
 	met     []bool // by peer: there is a connection
 	stopped bool
+	// A core is one goroutine: once it stands still in a send, what comes waits in waiting.
+	still   bool
+	waiting []func(now time.Duration) swim.Output
 }
 
 // handshakes is the round trips that the first contact takes: QUIC and Hello.
@@ -51,9 +54,31 @@ func startCore(l *lab, p *port) (member, error) {
 func (c *core) input(do func(now time.Duration) swim.Output) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.stopped {
+	switch {
+	case c.stopped:
+	case c.still:
+		c.waiting = append(c.waiting, do)
+	default:
 		c.perform(do(c.lab.now()))
 	}
+}
+
+// standStill holds all input until the process is unblocked, and then takes it in its order.
+func (c *core) standStill(end <-chan struct{}) {
+	c.still = true
+	go func() {
+		<-end
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.still = false
+		for len(c.waiting) > 0 && !c.still {
+			do := c.waiting[0]
+			c.waiting = c.waiting[1:]
+			if !c.stopped {
+				c.perform(do(c.lab.now()))
+			}
+		}
+	}()
 }
 
 func (c *core) tick() {
@@ -67,6 +92,9 @@ func (c *core) tick() {
 }
 
 func (c *core) perform(out swim.Output) {
+	if still, end := c.port.standsStill(); still && len(out.Sends) > 0 {
+		c.standStill(end)
+	}
 	for _, s := range out.Sends {
 		c.send(s)
 	}

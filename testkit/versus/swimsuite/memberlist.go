@@ -123,6 +123,7 @@ func (t *transport) WriteTo(b []byte, address string) (time.Time, error) {
 		return time.Time{}, fmt.Errorf("no node at %s", address)
 	}
 	sent := append([]byte(nil), b...)
+	t.port.send()
 	t.port.net.datagram(t.port, to, len(b), func() {
 		there := to.member.(*listed).transport
 		select {
@@ -141,6 +142,7 @@ func (t *transport) DialTimeout(address string, timeout time.Duration) (net.Conn
 	if to == nil {
 		return nil, fmt.Errorf("no node at %s", address)
 	}
+	here.send()
 	connected := make(chan struct{})
 	here.net.travel(here, to, func() { here.net.travel(to, here, func() { close(connected) }) })
 	late := time.NewTimer(timeout)

@@ -36,6 +36,8 @@ type port struct {
 	mu      sync.Mutex
 	down    bool
 	blocked bool
+	process bool          // what the node sends blocks whoever sends it
+	opened  chan struct{} // closed at the end of a block of the process
 	held    []func()
 }
 
@@ -125,20 +127,42 @@ func (p *port) kill() {
 	p.mu.Unlock()
 }
 
-// block holds everything that the node sends and receives until unblock; the node itself runs on.
-func (p *port) block() {
+// block holds everything that the node sends and receives until unblock. With process, whoever in the node sends something
+// stands still until then as well; otherwise the node itself runs on.
+func (p *port) block(process bool) {
 	p.mu.Lock()
-	p.blocked = true
+	p.blocked, p.process, p.opened = true, process, make(chan struct{})
 	p.mu.Unlock()
 }
 
 func (p *port) unblock() {
 	p.mu.Lock()
 	held := p.held
+	if p.blocked {
+		close(p.opened)
+	}
 	p.blocked, p.held = false, nil
 	p.mu.Unlock()
 	for _, do := range held {
 		do()
+	}
+}
+
+// standsStill reports whether whoever sends from here now stands still, and what ends that.
+func (p *port) standsStill() (bool, <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.blocked && p.process, p.opened
+}
+
+// send is the place of a goroutine that sends: it stands still while the process is blocked.
+func (p *port) send() {
+	for {
+		still, end := p.standsStill()
+		if !still {
+			return
+		}
+		<-end
 	}
 }
 

@@ -91,6 +91,7 @@ func (p *pipe) Write(b []byte) (int, error) {
 	if closed {
 		return 0, net.ErrClosed
 	}
+	p.port.send()
 	p.port.net.countStream(len(b))
 	p.peer.carry(append([]byte{}, b...))
 	return len(b), nil

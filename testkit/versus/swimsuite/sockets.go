@@ -19,10 +19,11 @@ import (
 	"github.com/hupe1980/rivven-cluster/remote"
 )
 
-// Times of a job on sockets.
+// Times of a job on sockets. At rest is a cluster in which every member has probed every other once: ours has a datagram connection for each
+// pair, and makes it at the first probe.
 const (
 	socketsForm   = 90 * time.Second
-	socketsSettle = 20 * time.Second
+	socketsSettle = time.Second // for each node: a round of probes
 	socketsSteady = 30 * time.Second
 	socketsLook   = 250 * time.Millisecond
 	firstPort     = 20000
@@ -49,7 +50,7 @@ func sockets(j job) (measures, error) {
 			return nil, fmt.Errorf("%d nodes did not see each other within %v", j.Nodes, socketsForm)
 		}
 	}
-	time.Sleep(socketsSettle)
+	time.Sleep(time.Duration(j.Nodes) * socketsSettle)
 	before, err := takeReading()
 	if err != nil {
 		return nil, err

@@ -40,7 +40,7 @@ func TestNetwork(t *testing.T) {
 		say(a, b, "near")
 		time.Sleep(2 * latency)
 		n.set(func() { n.split = 0 })
-		b.block()
+		b.block(false)
 		say(a, b, "in")
 		time.Sleep(2 * latency)
 		say(b, a, "out")
@@ -61,6 +61,50 @@ func TestNetwork(t *testing.T) {
 		}
 		if arrived < 650 || arrived > 850 || n.sent().packets != 1000 {
 			t.Errorf("%d of %d arrived at 25 %% loss", arrived, n.sent().packets)
+		}
+	})
+}
+
+// Where the process is blocked, whoever sends stands still until the end of it, of both systems, and goes on then; elsewhere nobody does.
+func TestBlockedProcessStandsStill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, err := newLab(own, 3, 1, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.close()
+		if _, err := l.form(formLimit); err != nil {
+			t.Fatal(err)
+		}
+		p := l.net.ports[1]
+		probes := func() uint64 {
+			c := p.member.(*core)
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			return c.core.Stats().Probes
+		}
+		sent := make(chan time.Duration, 1)
+		for _, process := range []bool{false, true} {
+			before, began := probes(), l.now()
+			p.block(process)
+			go func() {
+				p.send()
+				sent <- l.now() - began
+			}()
+			time.Sleep(4 * time.Second)
+			during := probes() - before
+			p.unblock()
+			time.Sleep(20 * time.Second) // its awareness makes its periods longer
+			waited := <-sent
+			if process && (during > 1 || waited < 4*time.Second) {
+				t.Errorf("a process that stands still began %d probes, and sent after %v", during, waited)
+			}
+			if !process && (during < 2 || waited > 0) {
+				t.Errorf("beside a blocked port %d probes were begun, and a send waited for %v", during, waited)
+			}
+			if probes()-before <= during {
+				t.Error("it does not go on")
+			}
 		}
 	})
 }
@@ -106,7 +150,7 @@ func TestCasesHaveFigures(t *testing.T) {
 			t.Errorf("%s does not measure this project", c.Name)
 		}
 	}
-	for _, want := range []string{"detect-first/N=32", "cold-start/N=5000", "false-positives/loss=10", "false-positives/stall=32", "heal", "cpu/N=50", "packets/sockets/N=100"} {
+	for _, want := range []string{"detect-first/N=32", "cold-start/N=5000", "false-positives/loss=10", "false-positives/stall=32/ports", "false-positives/stall=32/process", "heal", "cpu/N=50", "packets/sockets/N=100"} {
 		if !names[want] {
 			t.Errorf("no case %s", want)
 		}
