@@ -21,6 +21,7 @@ type Reader struct {
 	head   Head
 	group  *groupData // that is being read; nil between two
 	groups int
+	seen   map[string]bool
 	bytes  uint64
 	failed error
 }
@@ -73,6 +74,13 @@ func (r *Reader) Next() (*GroupHead, io.Reader, error) {
 	if head.Group == "" || len(head.Group) > logstore.MaxGroupName || head.Index == 0 || head.Term == 0 {
 		return nil, nil, r.damaged("group %.50q at index %d, term %d", head.Group, head.Index, head.Term)
 	}
+	if r.seen[head.Group] {
+		return nil, nil, r.damaged("group %q comes again", head.Group)
+	}
+	if r.seen == nil {
+		r.seen = make(map[string]bool)
+	}
+	r.seen[head.Group] = true
 	r.group = &groupData{from: r, head: head, sum: crc64.New(dataTable)}
 	return head, r.group, nil
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 )
@@ -37,7 +38,8 @@ func BenchmarkBolt(b *testing.B) {
 	}
 }
 
-// BenchmarkBoltOpen opens a log of a million entries of 128 bytes.
+// BenchmarkBoltOpen opens a log of a million entries of 128 bytes, that came one, 64 and 1,024 at a time. What counts is open-ms: an operation is
+// more than that.
 func BenchmarkBoltOpen(b *testing.B) {
 	for _, batch := range []int{1, 64, 1024} {
 		b.Run(fmt.Sprintf("batch=%d", batch), func(b *testing.B) {
@@ -51,20 +53,26 @@ func BenchmarkBoltOpen(b *testing.B) {
 			if err := r.Close(); err != nil {
 				b.Fatal(err)
 			}
+			var opening, scanning []time.Duration
 			for b.Loop() {
 				start := time.Now()
+				r.open()
+				opening = append(opening, time.Since(start))
+				if err := r.Close(); err != nil {
+					b.Fatal(err)
+				}
+				start = time.Now()
 				s, err := scanFile(filepath.Join(r.dir, DatabaseFile), 1<<20)
 				if err != nil || len(s.index.groups) != 1 {
 					b.Fatal(err)
 				}
-				b.ReportMetric(float64(time.Since(start).Milliseconds()), "scan-ms")
-				r.open()
-				b.StopTimer()
-				if err := r.Close(); err != nil {
-					b.Fatal(err)
-				}
-				b.StartTimer()
+				scanning = append(scanning, time.Since(start))
 			}
+			median := func(of []time.Duration) float64 {
+				return float64(slices.Sorted(slices.Values(of))[len(of)/2].Milliseconds())
+			}
+			b.ReportMetric(median(opening), "open-ms")
+			b.ReportMetric(median(scanning), "scan-ms") // the part of opening that is our own check
 			info, _ := os.Stat(filepath.Join(r.dir, DatabaseFile))
 			b.ReportMetric(float64(info.Size())/(1<<20), "MiB")
 		})

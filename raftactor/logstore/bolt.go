@@ -29,6 +29,8 @@ type BoltOptions struct {
 	TailBytes int
 	// PreallocateBytes of zeros are written ahead, so that a commit needs no new blocks. Default 8 MiB.
 	PreallocateBytes int64
+
+	opened func(*bolt) // tests look on from here, before the first write
 }
 
 func (o BoltOptions) withDefaults() BoltOptions {
@@ -131,9 +133,15 @@ func (s *bolt) openDB(path string) (err error) {
 	if err := s.w.open(s, path); err != nil {
 		return err
 	}
-	return s.db.Update(func(tx *bbolt.Tx) error {
-		return tx.Bucket(metaBucket).Put(identityKey, encodeIdentity(s.identity))
-	})
+	tx, err := s.db.Begin(true)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }()
+	if err := tx.Bucket(metaBucket).Put(identityKey, encodeIdentity(s.identity)); err != nil {
+		return err
+	}
+	return s.w.commit(tx)
 }
 
 // createBolt makes the file beside its place and moves it there when it is complete, so that there never is half a one.

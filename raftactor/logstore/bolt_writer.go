@@ -37,6 +37,9 @@ func (w *boltWriter) open(s *bolt, path string) error {
 	if err := w.space.open(path, s.opts.PreallocateBytes); err != nil {
 		return err
 	}
+	if s.opts.opened != nil {
+		s.opts.opened(s)
+	}
 	// On a full disk the store opens all the same, and refuses what needs room.
 	if err := w.space.reserve(s.db, 0, false); err != nil && !errors.Is(err, ErrNoSpace) {
 		return err

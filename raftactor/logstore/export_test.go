@@ -14,11 +14,15 @@ var Digest = digest
 // FirstSegment is the oldest segment of a bolt store.
 func FirstSegment(s Store) uint64 { return s.(*bolt).index.segments[0].id }
 
-// RecordBolt tells of every write to the file of an idle bolt store, bbolt's own and those of the space ahead, and of every
-// sync. bbolt syncs twice: between a transaction's pages and the meta page that makes them the state, and behind that one
+// RecordBolt are options of a store that tells of every write to its file from its opening on, bbolt's own and those of the space ahead,
+// and of every sync. bbolt syncs twice: between a transaction's pages and the meta page that makes them the state, and behind that one
 // (tx.Commit of bbolt 1.5.0). It has no seam for syncs, and that for writes it keeps to itself.
-func RecordBolt(s Store, write func(data []byte, at int64), sync func()) {
-	b := s.(*bolt)
+func RecordBolt(o BoltOptions, write func(data []byte, at int64), sync func()) BoltOptions {
+	o.opened = func(b *bolt) { record(b, write, sync) }
+	return o
+}
+
+func record(b *bolt, write func(data []byte, at int64), sync func()) {
 	field := reflect.ValueOf(b.db).Elem().FieldByName("ops").FieldByName("writeAt")
 	writeAt := (*func([]byte, int64) (int, error))(unsafe.Pointer(field.UnsafeAddr()))
 	below := *writeAt
