@@ -17,6 +17,8 @@
 //   - A peer counts as connected once it acknowledged this node's Hello. When a session is lost, requests that wait
 //     for an answer fail at once; when it doesn't come back at the first attempt, or another generation of the peer
 //     does, watchers get Terminated{AddressTerminated}. A watch that outlives a reconnect is repeated.
+//   - A Hello that names the address of another member is refused while the membership knows that one there, alive or suspect; so is a node
+//     on the [BlockList]. What goes to an address goes to whom the membership knows, or to nobody.
 //   - Nothing blocks an actor: a message that finds its queue full, its peer unreachable or no way to encode it goes to
 //     dead letters, and a request that it belonged to fails at once.
 //   - Who sends is what the peer's certificate says, spiffe://<cluster>/node/<id>. Reserved names take only the

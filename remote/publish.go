@@ -19,10 +19,13 @@ const (
 // nodeMetrics are the instruments of one peer, labelled with its node id. They follow the peer's status every few seconds, so that a
 // message costs nothing more for them.
 type nodeMetrics struct {
-	sent, received, sentBytes, receivedBytes, dropped [actors.Classes]actors.Counter
-	queued                                            [actors.Classes]actors.Gauge
-	reconnects, packetsSent, packetsLost              actors.Counter
-	rtt                                               actors.Gauge
+	sent, received, sentBytes, receivedBytes [actors.Classes]actors.Counter
+	queued                                   [actors.Classes]actors.Gauge
+	reconnects, packetsSent, packetsLost     actors.Counter
+	rtt                                      actors.Gauge
+	// dropped are made with the first message of a class that a reason takes: most never are.
+	dropped [actors.Classes][drops]actors.Counter
+	drops   func(actors.Class, drop) actors.Counter
 }
 
 func newNodeMetrics(m actors.Metrics, node string) *nodeMetrics {
@@ -32,13 +35,16 @@ func newNodeMetrics(m actors.Metrics, node string) *nodeMetrics {
 		packetsLost: m.Counter("rivven_remote_peer_lost_packets_total", "Packets to a node that were lost.", "node", node),
 		rtt:         m.Gauge("rivven_remote_peer_rtt_seconds", "Smoothed round trip of the main connection to a node; 0 where none stands.", "node", node),
 	}
+	n.drops = func(class actors.Class, why drop) actors.Counter {
+		return m.Counter("rivven_remote_peer_dropped_messages_total", "Messages to a node that went to dead letters.",
+			"node", node, "class", class.String(), "reason", why.String())
+	}
 	for class := actors.Class(0); class < actors.Classes; class++ {
 		label := class.String()
 		n.sent[class] = m.Counter("rivven_remote_peer_sent_messages_total", "Messages handed to a connection to a node.", "node", node, "class", label)
 		n.received[class] = m.Counter("rivven_remote_peer_received_messages_total", "Messages that came from a node.", "node", node, "class", label)
 		n.sentBytes[class] = m.Counter("rivven_remote_peer_sent_bytes_total", "Bytes of frames handed to a connection to a node.", "node", node, "class", label)
 		n.receivedBytes[class] = m.Counter("rivven_remote_peer_received_bytes_total", "Bytes of frames that came from a node.", "node", node, "class", label)
-		n.dropped[class] = m.Counter("rivven_remote_peer_dropped_messages_total", "Messages to a node that went to dead letters.", "node", node, "class", label)
 		n.queued[class] = m.Gauge("rivven_remote_peer_queued_bytes", "Bytes that wait for a connection to a node.", "node", node, "class", label)
 	}
 	return n
@@ -56,8 +62,21 @@ func (n *nodeMetrics) publish(was, is *PeerStatus) {
 		n.received[class].Add(since(a.ReceivedMessages, b.ReceivedMessages))
 		n.sentBytes[class].Add(since(a.SentBytes, b.SentBytes))
 		n.receivedBytes[class].Add(since(a.ReceivedBytes, b.ReceivedBytes))
-		n.dropped[class].Add(since(a.DroppedMessages(), b.DroppedMessages()))
+		n.publishDrops(actors.Class(class), a, b) //nolint:gosec // five of them
 		n.queued[class].Set(float64(b.QueuedBytes))
+	}
+}
+
+func (n *nodeMetrics) publishDrops(class actors.Class, was, is *ClassStatus) {
+	for why := range drops {
+		more := since(was.Dropped[why.String()], is.Dropped[why.String()])
+		if more == 0 {
+			continue
+		}
+		if n.dropped[class][why] == nil {
+			n.dropped[class][why] = n.drops(class, why)
+		}
+		n.dropped[class][why].Add(more)
 	}
 }
 
