@@ -43,11 +43,16 @@ type Config struct {
 	// Default "rivven-data/node<id>". [data_dir]
 	DataDir string
 
-	// Zone is the failure domain that replicas are spread over, such as a rack or an availability zone;
-	// empty means none. [zone]
+	// Zone is the failure domain that replicas are spread over, such as an availability zone or a rack;
+	// empty means none. Members see it as the tag "zone". [zone]
 	Zone string
 
-	// Tags are told to all members, for people and for placement: at most 2 KiB over all keys and values. [tags]
+	// Rack is a smaller failure domain within the zone, for people and for apps; empty means none. Members
+	// see it as the tag "rack". [rack]
+	Rack string
+
+	// Tags are told to all members, for people and for placement: at most 2 KiB over all keys and values. The
+	// tag "version" is the build's where it is not set here. [tags]
 	Tags map[string]string
 
 	// Peers are the nodes that form the cluster at its first start, as "host:port" or "id@host:port". This
@@ -116,12 +121,22 @@ type GossipSettings struct {
 	// asks to join. A name with several addresses contributes them all. [gossip.known_peers]
 	KnownPeers []string
 
-	// ProtocolPeriod is the time between two probes. A dead member is suspected after about one period;
-	// shorter finds it sooner for more packets. Default 1 s. [gossip.protocol_period_ms]
+	// Profile sets all times of the protocol that no other key does: "lan" suits one data centre with round
+	// trips of a few ms, "wan" several regions with round trips up to 500 ms and more loss, "local" one
+	// machine. All members should have the same. Default "lan". [gossip.profile]
+	Profile string
+
+	// ProtocolPeriod is the time between two probes, each of one member. The first member suspects a dead
+	// one after about 1.6 periods, and each sends 2/ProtocolPeriod datagrams a second; a probe counts as
+	// missed after a half of it (wan 0.6, local 0.4). Shorter finds deaths sooner for more packets, and takes
+	// stalls for them sooner. Default 1 s, wan 5 s, local 500 ms. [gossip.protocol_period_ms]
 	ProtocolPeriod time.Duration
 
-	// SuspectTimeout is how long a suspect may take to refute before it counts as failed, at least
-	// ProtocolPeriod. Default 5 s, or 5 periods where the period is longer than 1 s. [gossip.suspect_timeout_ms]
+	// SuspectTimeout is how long a suspect may take to refute before it counts as failed, in a cluster of
+	// 100 and once three others confirmed the suspicion, at least ProtocolPeriod. With N members and C
+	// confirmations it is max(min, 6·min − 5·min·ln(C+1)/ln(4)), where min = SuspectTimeout·log10(max(N, 10))/2.
+	// Longer where healthy nodes stand still for seconds; shorter finds deaths sooner. Default 5 s, wan 30 s,
+	// local 3 s, and 5 periods where that is longer. [gossip.suspect_timeout_ms]
 	SuspectTimeout time.Duration
 }
 

@@ -110,6 +110,7 @@ func (c Config) checkIdentity(k *checker) {
 		k.fault("data_dir", "is empty")
 	}
 	k.err("zone", checkText(c.Zone, 128))
+	k.err("rack", checkText(c.Rack, 128))
 	size := 0
 	for _, key := range slices.Sorted(maps.Keys(c.Tags)) {
 		size += len(key) + len(c.Tags[key])
@@ -211,6 +212,7 @@ func (c Config) checkGossip(k *checker) {
 	if g.BindPort != AnyPort && (g.BindPort < 1 || g.BindPort > 65535) {
 		k.fault("gossip.bind_port", "is %d, not a port from 1 to 65535, or -1 for any free one", g.BindPort)
 	}
+	oneOf(k, "gossip.profile", g.Profile, slices.Sorted(maps.Keys(profiles))...)
 	periodOK := checkDuration(k, period, g.ProtocolPeriod, 10*time.Millisecond)
 	if checkDuration(k, suspect, g.SuspectTimeout, 10*time.Millisecond) && periodOK && g.SuspectTimeout < g.ProtocolPeriod {
 		k.fault(suspect+" "+period, "is %v, shorter than the protocol period of %v: a suspect would have no time to refute", g.SuspectTimeout, g.ProtocolPeriod)

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"path/filepath"
 	"time"
+
+	"github.com/hupe1980/rivven-cluster/swimactor/swim"
 )
 
 const (
@@ -17,8 +19,7 @@ const (
 	defaultHeartbeatMax       = 50 * time.Millisecond
 	defaultSnapshotThreshold  = 10_000
 	defaultDeadVoterGrace     = time.Minute
-	defaultProtocolPeriod     = time.Second
-	defaultSuspectTimeout     = 5 * time.Second
+	defaultProfile            = "lan"
 	defaultVirtualNodes       = 128
 	defaultReplicationFactor  = 3
 	defaultFailoverGrace      = 15 * time.Second
@@ -62,8 +63,10 @@ func (c *Config) ensureDefaults(h host) {
 
 	g := &c.Gossip
 	g.BindPort = cmp.Or(g.BindPort, defaultGossipPort)
-	g.ProtocolPeriod = cmp.Or(g.ProtocolPeriod, defaultProtocolPeriod)
-	g.SuspectTimeout = cmp.Or(g.SuspectTimeout, max(defaultSuspectTimeout, 5*g.ProtocolPeriod))
+	g.Profile = cmp.Or(g.Profile, defaultProfile)
+	protocol := g.protocol()
+	g.ProtocolPeriod = cmp.Or(g.ProtocolPeriod, protocol.ProtocolPeriod)
+	g.SuspectTimeout = cmp.Or(g.SuspectTimeout, max(protocol.SuspectTimeout, 5*g.ProtocolPeriod))
 
 	p := &c.Partitioning
 	p.VirtualNodes = cmp.Or(p.VirtualNodes, defaultVirtualNodes)
@@ -78,6 +81,25 @@ func (c *Config) ensureDefaults(h host) {
 	c.Admin.Bind = cmp.Or(c.Admin.Bind, defaultAdminBind)
 	c.Log.Level = cmp.Or(c.Log.Level, defaultLogLevel)
 	c.Log.Format = cmp.Or(c.Log.Format, defaultLogFormat)
+}
+
+// profiles are the membership's times by name.
+var profiles = map[string]func() swim.Config{"lan": swim.DefaultLAN, "wan": swim.DefaultWAN, "local": swim.DefaultLocal}
+
+// protocol is the profile with what single keys change. Of a profile that is not there Validate says so.
+func (g GossipSettings) protocol() swim.Config {
+	profile, known := profiles[g.Profile]
+	if !known {
+		profile = swim.DefaultLAN
+	}
+	c := profile()
+	if g.ProtocolPeriod > 0 {
+		c = c.WithProtocolPeriod(g.ProtocolPeriod)
+	}
+	if g.SuspectTimeout > 0 {
+		c.SuspectTimeout = g.SuspectTimeout
+	}
+	return c
 }
 
 // defaultAdvertise is empty where bind is malformed or the host has no address for others.

@@ -30,7 +30,8 @@ var settings = []setting{
 	{"bind_address", func(c *Config) any { return &c.Bind }, "Where the node listens for the other nodes (QUIC over UDP).", ""},
 	{"advertise_address", func(c *Config) any { return &c.Advertise }, "Where the other nodes reach this one. Default: bind_address where it names a host, else the\nhost's name where it resolves, else the first usable interface.", "\"node1:9093\""},
 	{"data_dir", func(c *Config) any { return &c.DataDir }, "What the node must not lose. Default: rivven-data/node<id>.", "rivven-data/node1"},
-	{"zone", func(c *Config) any { return &c.Zone }, "The failure domain that replicas are spread over, such as a rack.", "eu-central-1a"},
+	{"zone", func(c *Config) any { return &c.Zone }, "The failure domain that replicas are spread over, such as an availability zone.", "eu-central-1a"},
+	{"rack", func(c *Config) any { return &c.Rack }, "A smaller failure domain within the zone, told to all members.", "r12"},
 	{"tags", func(c *Config) any { return &c.Tags }, "Told to all members; at most 2 KiB.", "{disk: ssd}"},
 	{"hosts_file", func(c *Config) any { return &c.HostsFile }, "A file in the format of /etc/hosts that is asked before the system's resolver.", "/etc/rivven/hosts"},
 
@@ -46,8 +47,9 @@ var settings = []setting{
 
 	{"gossip.bind_port", func(c *Config) any { return &c.Gossip.BindPort }, "UDP port of probes and gossip; the port of bind_address shares its socket, -1 is any free one.", ""},
 	{"gossip.known_peers", func(c *Config) any { return &c.Gossip.KnownPeers }, "Gossip addresses of any members, asked to join: host:port or id@host:port.", "[\"node2:7946\"]"},
-	{"gossip.protocol_period_ms", func(c *Config) any { return &c.Gossip.ProtocolPeriod }, "Time between two probes.", ""},
-	{"gossip.suspect_timeout_ms", func(c *Config) any { return &c.Gossip.SuspectTimeout }, "How long a suspect may take to refute before it counts as failed.", ""},
+	{"gossip.profile", func(c *Config) any { return &c.Gossip.Profile }, "lan: round trips of a few ms. wan: regions, up to 500 ms and more loss. local: one machine. It sets all\ntimes of the protocol that the keys below do not; all members should have the same.", ""},
+	{"gossip.protocol_period_ms", func(c *Config) any { return &c.Gossip.ProtocolPeriod }, "Time between two probes, each of one member: 2/period datagrams a second. A death is first suspected after\nabout 1.6 periods. Shorter finds deaths sooner for more packets. Default: lan 1000, wan 5000, local 500.", ""},
+	{"gossip.suspect_timeout_ms", func(c *Config) any { return &c.Gossip.SuspectTimeout }, "How long a suspect may take to refute before it counts as failed. Of N members with C confirmations:\nmax(min, 6·min − 5·min·ln(C+1)/ln(4)), min = this·log10(max(N, 10))/2. Longer where healthy nodes stand\nstill for seconds. Default: lan 5000, wan 30000, local 3000, and at least 5 periods.", ""},
 
 	{"partitioning.virtual_nodes", func(c *Config) any { return &c.Partitioning.VirtualNodes }, "Points of each member on the hash ring.", ""},
 	{"partitioning.replication_factor", func(c *Config) any { return &c.Partitioning.ReplicationFactor }, "Replicas of a partition where its topic does not say.", ""},

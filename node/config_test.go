@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/cockroachdb/datadriven"
+
+	"github.com/hupe1980/rivven-cluster/swimactor/swim"
 )
 
 var update = flag.Bool("config.update", false, "rewrite testdata/config/defaults.yaml")
@@ -57,7 +59,7 @@ func TestSeedConfigLoadsUnchanged(t *testing.T) {
 		DataDir: "rivven-data/node1", Peers: []string{"node2:9093", "node3:9093"},
 		Raft: RaftSettings{ElectionTimeoutMin: 150 * time.Millisecond, ElectionTimeoutMax: 300 * time.Millisecond,
 			Heartbeat: 50 * time.Millisecond, SnapshotThreshold: 10_000, DeadVoterGrace: time.Minute},
-		Gossip: GossipSettings{BindPort: 7946, KnownPeers: []string{"node2:7946"},
+		Gossip: GossipSettings{BindPort: 7946, Profile: "lan", KnownPeers: []string{"node2:7946"},
 			ProtocolPeriod: time.Second, SuspectTimeout: 5 * time.Second},
 		Partitioning: PartitioningSettings{VirtualNodes: 128, ReplicationFactor: 3, FailoverGrace: 15 * time.Second},
 		TLS: TLSFiles("rivven-data/node1/tls/ca.pem", "rivven-data/node1/tls/node.pem",
@@ -191,6 +193,21 @@ func TestConfigDefaultsFollowOneAnother(t *testing.T) {
 			func(c Config) bool { return c.Raft.ElectionTimeoutMin == 1000*ms && c.Raft.Heartbeat == 50*ms }},
 		{"suspect from period", Config{Gossip: GossipSettings{ProtocolPeriod: 2 * time.Second}},
 			func(c Config) bool { return c.Gossip.SuspectTimeout == 10*time.Second }},
+		{"lan", Config{},
+			func(c Config) bool {
+				return c.Gossip.Profile == "lan" && reflect.DeepEqual(c.Gossip.protocol(), swim.DefaultLAN())
+			}},
+		{"wan", Config{Gossip: GossipSettings{Profile: "wan"}},
+			func(c Config) bool { return reflect.DeepEqual(c.Gossip.protocol(), swim.DefaultWAN()) }},
+		{"local", Config{Gossip: GossipSettings{Profile: "local"}},
+			func(c Config) bool { return reflect.DeepEqual(c.Gossip.protocol(), swim.DefaultLocal()) }},
+		{"keys override a profile", Config{Gossip: GossipSettings{Profile: "wan", ProtocolPeriod: 2 * time.Second, SuspectTimeout: 9 * time.Second}},
+			func(c Config) bool {
+				p := c.Gossip.protocol()
+				return p.ProtocolPeriod == 2*time.Second && p.ProbeTimeout == 1200*ms && p.SuspectTimeout == 9*time.Second && p.SyncInterval == time.Minute
+			}},
+		{"a period takes suspicion with it", Config{Gossip: GossipSettings{Profile: "wan", ProtocolPeriod: 10 * time.Second}},
+			func(c Config) bool { return c.Gossip.SuspectTimeout == 50*time.Second }},
 		{"tls below the data directory", Config{DataDir: "d"},
 			func(c Config) bool { return c.TLS == TLSFiles("d/tls/ca.pem", "d/tls/node.pem", "d/tls/node.key") }},
 		{"what is set stays", Config{Bind: "a:1", TLS: TLSSettings{CA: "x"}, Admin: AdminSettings{Bind: AdminOff}},
@@ -237,7 +254,7 @@ func TestDefaultAdvertise(t *testing.T) {
 func TestValidateReportsAllFaultsOfAGoConfig(t *testing.T) {
 	c := Config{Bind: "0.0.0.0:9093", Advertise: "0.0.0.0:9093", Peers: []string{"node2"},
 		Raft:   RaftSettings{ElectionTimeoutMin: 300 * time.Millisecond, ElectionTimeoutMax: 200 * time.Millisecond},
-		Remote: RemoteSettings{BulkRate: 63}, Gossip: GossipSettings{BindPort: 70000}, Admin: AdminSettings{Bind: "0.0.0.0:9094"}, HostsFile: "testdata/none"}
+		Remote: RemoteSettings{BulkRate: 63}, Gossip: GossipSettings{BindPort: 70000, Profile: "lam"}, Admin: AdminSettings{Bind: "0.0.0.0:9094"}, HostsFile: "testdata/none"}
 	c.ensureDefaults(lanHost)
 	err := c.Validate()
 	var all *ConfigError
@@ -249,7 +266,7 @@ func TestValidateReportsAllFaultsOfAGoConfig(t *testing.T) {
 		got = append(got, f.Key)
 	}
 	want := []string{"node_id", "advertise_address", "raft.peers[0]", "hosts_file", "admin.token_file",
-		"raft.election_timeout_max_ms", "remote.bulk_kib_per_second", "gossip.bind_port"}
+		"raft.election_timeout_max_ms", "remote.bulk_kib_per_second", "gossip.bind_port", "gossip.profile"}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("faults of %q, want %q\n%v", got, want, err)
 	}

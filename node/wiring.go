@@ -175,19 +175,10 @@ func (r *root) spawnBootstrap(ctx actor.Context) error {
 
 func (r *root) spawnSwim(ctx actor.Context) error {
 	cfg, id := r.node.cfg, r.identity
-	protocol := swim.DefaultLAN().WithProtocolPeriod(cfg.Gossip.ProtocolPeriod)
-	protocol.SuspectTimeout = cfg.Gossip.SuspectTimeout
-	tags := make(map[string]string, len(cfg.Tags)+1)
-	for k, v := range cfg.Tags {
-		tags[k] = v
-	}
-	if cfg.Zone != "" {
-		tags[membership.TagZone] = cfg.Zone
-	}
 	props, err := swimactor.Props(swimactor.Config{
 		NodeID: cfg.ID, DirectoryID: id.DirectoryID, Generation: id.Generation, Name: cfg.NodeName, ClusterID: id.ClusterID,
 		Address: r.node.Address(), GossipAddress: r.node.GossipAddress(),
-		KnownPeers: slices.Concat(cfg.Gossip.KnownPeers, cfg.Peers), Tags: tags, Protocol: protocol,
+		KnownPeers: slices.Concat(cfg.Gossip.KnownPeers, cfg.Peers), Tags: cfg.memberTags(buildVersion()), Protocol: cfg.Gossip.protocol(),
 		Authority: r.authority(),
 	})
 	if err := r.spawn(ctx, props, err, actors.NameSwim); err != nil {
