@@ -27,12 +27,13 @@ type Config struct {
 	ClusterName string
 	// Address is the main address that others reach this node at.
 	Address string
-	// Peers are the configured addresses of others, main or gossip ones. None at all: this node bootstraps alone.
+	// Peers are the configured addresses of others, main or gossip ones. A name with several addresses stands for them all, 64 at most.
+	// None at all: this node bootstraps alone.
 	Peers []string
 	// RoundInterval is how often a blank node asks around; default 250 ms, with up to a fifth more at random.
 	RoundInterval time.Duration
 	Store         Store
-	Remote        *actor.PID // takes actors.Resolve and actors.SetClusterID
+	Remote        *actor.PID // takes actors.Lookup, actors.Resolve and actors.SetClusterID
 	Meta          *actor.PID // the metadata group, once it runs
 	// Initial makes the metadata group's state that a configuration starts with.
 	Initial func(voters []*consensus.Peer) []logstore.GroupWrite

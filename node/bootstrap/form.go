@@ -14,15 +14,20 @@ const askTimeout = 2 * time.Second
 
 // look asks who lives at every address, tells each what this node sees, and acts on what it knows.
 func (b *bootstrap) look(ctx actor.Context) {
+	b.lookUpNames(ctx)
 	for _, address := range b.view.targets() {
-		actors.Ask(ctx, b.cfg.Remote, &actors.Resolve{Address: address}, askTimeout, func(res any, err error) {
-			b.onResolved(ctx, address, res, err)
-		})
+		b.resolve(ctx, address)
 	}
 	for _, peer := range b.view.others(actors.EnvOf(ctx).Boot()) {
 		b.report(ctx, peer)
 	}
 	b.decide(ctx)
+}
+
+func (b *bootstrap) resolve(ctx actor.Context, address string) {
+	actors.Ask(ctx, b.cfg.Remote, &actors.Resolve{Address: address}, askTimeout, func(res any, err error) {
+		b.onResolved(ctx, address, res, err)
+	})
 }
 
 func (b *bootstrap) onResolved(ctx actor.Context, address string, res any, err error) {

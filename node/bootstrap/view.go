@@ -14,9 +14,11 @@ const freshFor = 5 * time.Second
 // view is what a blank node sees: who answers at which address, and what each of them reported.
 type view struct {
 	self       *Candidate
-	configured []string                // sorted, without this node's own address
-	seen       map[string]*sighting    // by address: configured ones, and those that others told of
-	reports    map[actors.ID]*reported // by directory
+	configured []string                 // sorted, without this node's own address
+	behind     map[string][]string      // by configured name: its addresses, where it has several
+	lookedUp   map[string]time.Duration // by configured name: when it was last looked up
+	seen       map[string]*sighting     // by address: configured ones, and those that others told of
+	reports    map[actors.ID]*reported  // by directory
 }
 
 type sighting struct {
@@ -33,7 +35,8 @@ type reported struct {
 
 func newView(nodeID uint64, directory actors.ID, address string, peers []string) *view {
 	v := &view{
-		self:    &Candidate{NodeId: nodeID, DirectoryId: slices.Clone(directory[:]), Address: address},
+		self:   &Candidate{NodeId: nodeID, DirectoryId: slices.Clone(directory[:]), Address: address},
+		behind: make(map[string][]string), lookedUp: make(map[string]time.Duration),
 		seen:    make(map[string]*sighting),
 		reports: make(map[actors.ID]*reported),
 	}
@@ -45,7 +48,7 @@ func newView(nodeID uint64, directory actors.ID, address string, peers []string)
 
 // targets are the addresses to ask, sorted: configured, and learned ones that answered lately.
 func (v *view) targets() []string {
-	out := slices.Clone(v.configured)
+	out := v.wanted()
 	for address := range v.seen {
 		if !slices.Contains(out, address) {
 			out = append(out, address)
@@ -60,14 +63,14 @@ func (v *view) learn(address string, now time.Duration) {
 	if _, known := v.seen[address]; known || address == v.self.GetAddress() || len(v.seen) >= 2*maxPeers {
 		return
 	}
-	if slices.Contains(v.configured, address) {
+	if slices.Contains(v.wanted(), address) {
 		return
 	}
 	v.seen[address] = &sighting{why: "told of by a peer", at: now}
 }
 
 func (v *view) saw(address string, peer *actors.PeerInfo, why string, now time.Duration) {
-	if peer == nil && !slices.Contains(v.configured, address) {
+	if peer == nil && !slices.Contains(v.wanted(), address) {
 		delete(v.seen, address) // learned, and gone again
 		return
 	}
@@ -122,7 +125,21 @@ func (v *view) candidates(now time.Duration) []*Candidate {
 // missing names each configured address that nobody answers at.
 func (v *view) missing(now time.Duration) []string {
 	var out []string
-	for _, address := range v.configured {
+	for _, name := range v.configured {
+		if v.behind[name] == nil {
+			out = append(out, v.silent([]string{name}, now)...)
+			continue
+		}
+		out = append(out, v.missingBehind(name, now)...)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// silent says of each address at which nobody answers why that is.
+func (v *view) silent(addresses []string, now time.Duration) []string {
+	var out []string
+	for _, address := range addresses {
 		s := v.seen[address]
 		switch {
 		case s == nil:

@@ -50,7 +50,8 @@ type node struct {
 	cluster  string // as the remote announces it
 	ready    []string
 	rand     *rand.Rand
-	resolves int // asked of the remote
+	resolves int                 // asked of the remote
+	names    map[string][]string // addresses by name
 }
 
 // disk keeps what was written through crashes.
@@ -236,6 +237,12 @@ func (n *node) remote(c actor.Context) {
 	case *actors.SetClusterID:
 		n.cluster = m.ClusterID
 		c.Respond(&actors.ClusterIDSet{})
+	case *actors.Lookup:
+		answer := &actors.LookedUp{Address: m.Address, Addresses: n.names[m.Address]}
+		if answer.Addresses == nil {
+			answer.Addresses = []string{m.Address}
+		}
+		c.Respond(answer)
 	case *actors.Resolve:
 		n.resolves++
 		other := n.w.at(m.Address)
