@@ -47,8 +47,7 @@ type Core struct {
 	syncTimer   *timer
 	syncPause   time.Duration
 	digestPause time.Duration
-	equals      int // acks in a row that showed this node's own table
-	saved       int // synchronisations in a row that those made needless
+	saved       int // synchronisations in a row that equal acks made needless
 	lastSync    time.Duration
 
 	seeds     []*seed

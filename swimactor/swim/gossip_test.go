@@ -88,3 +88,21 @@ func TestWhatEverybodyKnowsIsNotSpread(t *testing.T) {
 		t.Errorf("%d updates are left, want the death and the replacement", seed.queue.len())
 	}
 }
+
+// Acks that showed an equal table before news came say nothing of the news: a refutation in a quiet cluster is spread to the end.
+func TestEarlierAcksCutNoNewsShort(t *testing.T) {
+	s := newSubject(t, DefaultLAN(), 2, 3, 4)
+	for range 3 * equalsEnough {
+		s.compareDigest(s.now, Peer{ID: 2}, &Ack{Digest: s.digest})
+	}
+	s.gossip(2, aliveUpdate(4, 1, 1))
+	for n := range equalsEnough {
+		if s.queue.byID[4] == nil {
+			t.Fatalf("%d acks that knew the news kept it from being spread", n)
+		}
+		s.compareDigest(s.now, Peer{ID: 3}, &Ack{Digest: s.digest})
+	}
+	if s.queue.byID[4] != nil {
+		t.Error("what ten acks showed to be known is still spread")
+	}
+}

@@ -39,6 +39,7 @@ type table struct {
 	buckets [digestBuckets][]*member // every member, by id
 	digests [digestBuckets]uint64    // of live members
 	digest  uint64
+	equals  int       // acks in a row that showed this very table
 	live    []*member // alive and suspect, without this node
 	dead    []*member
 }
@@ -120,6 +121,9 @@ func (t *table) rehash(m *member, live bool) {
 		h = mix(mix(mix(m.rec.ID)^m.rec.Generation) ^ m.rec.Incarnation)
 	}
 	change := h ^ m.hashed
+	if change != 0 {
+		t.equals = 0 // earlier acks say nothing of this
+	}
 	m.hashed = h
 	t.digest ^= change
 	t.digests[bucketOf(m.rec.ID)] ^= change
