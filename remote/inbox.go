@@ -19,7 +19,7 @@ type inbox struct {
 	class   actors.Class
 	address string // this node's own, in the PIDs of targets
 	frame   frame
-	targets []inTarget
+	targets []*inTarget
 	senders []*actor.PID
 	types   []wireType
 	scratch wireType
@@ -113,16 +113,17 @@ func (in *inbox) target(f *frame) (*inTarget, error) {
 		}
 		if f.target != 0 {
 			if in.targets == nil {
-				in.targets = make([]inTarget, nameSlots)
+				in.targets = make([]*inTarget, nameSlots)
 			}
-			t = &in.targets[f.target-1]
+			t = new(inTarget)
+			in.targets[f.target-1] = t
 		}
 		id := string(f.targetID)
 		*t = inTarget{pid: actor.NewPID(in.address, id), reserved: in.core.reserved.of(id)}
-	case f.target == 0 || in.targets == nil || in.targets[f.target-1].pid == nil:
+	case f.target == 0 || in.targets == nil || in.targets[f.target-1] == nil:
 		return nil, tableError("a target", f.target)
 	default:
-		t = &in.targets[f.target-1]
+		t = in.targets[f.target-1]
 	}
 	if f.targetRequest != 0 {
 		in.spelled = inTarget{pid: &actor.PID{Address: t.pid.Address, Id: t.pid.Id, RequestId: f.targetRequest}, reserved: t.reserved}
