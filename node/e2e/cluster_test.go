@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -328,24 +330,35 @@ func (c *cluster) leader(seenBy *member) *member {
 	return leader
 }
 
+// nextPort counts through ports below those that systems give to whoever asks for any, and that no other package's tests take.
+var nextPort atomic.Uint32
+
+func init() { nextPort.Store(rand.Uint32N(8_000)) }
+
+// freePorts are free for UDP and for TCP, and nobody takes them by chance before they are bound again.
 func freePorts(t *testing.T, count int) []int {
 	t.Helper()
 	var ports []int
-	for range count {
-		udp, err := net.ListenPacket("udp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
+	for range 1_000 {
+		if len(ports) == count {
+			return ports
 		}
-		port := udp.LocalAddr().(*net.UDPAddr).Port
-		tcp, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		port := 11_000 + int(nextPort.Add(1)%8_000)
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+		udp, err := net.ListenPacket("udp", address)
 		if err != nil {
-			_ = udp.Close()
-			return freePorts(t, count)
+			continue
 		}
-		defer func() { _, _ = udp.Close(), tcp.Close() }()
+		_ = udp.Close()
+		tcp, err := net.Listen("tcp", address)
+		if err != nil {
+			continue
+		}
+		_ = tcp.Close()
 		ports = append(ports, port)
 	}
-	return ports
+	t.Fatalf("%d of %d free ports between 11000 and 19000", len(ports), count)
+	return nil
 }
 
 // output keeps what a process printed.
