@@ -1,6 +1,7 @@
 package testkit_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -8,9 +9,11 @@ import (
 
 	"github.com/hupe1980/rivven-cluster/actors"
 	"github.com/hupe1980/rivven-cluster/actors/consensus"
+	"github.com/hupe1980/rivven-cluster/actors/membership"
 	"github.com/hupe1980/rivven-cluster/node"
 	"github.com/hupe1980/rivven-cluster/raftactor"
 	"github.com/hupe1980/rivven-cluster/ringactor"
+	"github.com/hupe1980/rivven-cluster/swimactor"
 	"github.com/hupe1980/rivven-cluster/testkit"
 )
 
@@ -26,6 +29,7 @@ func TestHunt(t *testing.T) {
 	t.Run("members", func(t *testing.T) { testkit.Run(t, membersHunt()) })
 	t.Run("founding", func(t *testing.T) { testkit.Run(t, foundingHunt()) })
 	t.Run("forger", func(t *testing.T) { testkit.Run(t, forgerHunt()) })
+	t.Run("liar", func(t *testing.T) { testkit.Run(t, liarHunt()) })
 	t.Run("owners", func(t *testing.T) { testkit.Run(t, ownersHunt()) })
 }
 
@@ -190,6 +194,67 @@ func forgerHunt() testkit.Scenario {
 					actors.Send(actors.Append, forger.System().Root, w.Node(e.Node).PID(e.Actor), &raftactor.Step{Instance: forged, Messages: []*raftpb.Message{forgery}})
 				}
 			})
+			afterwards(w)
+		},
+	}
+}
+
+// liarHunt has a member that tells the others of another one what that never said, or no longer says: that it moved, that it is dead in a
+// future which only its own word could bring, what it said first.
+func liarHunt() testkit.Scenario {
+	return testkit.Scenario{
+		Nodes: 4, For: 30 * time.Second, Net: lossy,
+		Setup: func(w *testkit.World) {
+			victim, liar := w.Node(1), w.Node(4)
+			w.Invariant("swim: members live where they say", func(v testkit.View) error {
+				for _, by := range v.Nodes() {
+					if m := v.Member(by, victim.NodeID()); m != nil && m.GetAddress() != victim.Address() {
+						return fmt.Errorf("node %d sees node %d at %s, and it lives at %s", by.ID(), victim.ID(), m.GetAddress(), victim.Address())
+					}
+				}
+				return nil
+			})
+			var first, honest *swimactor.Record
+			w.On(testkit.Match{Message: (*swimactor.Message)(nil)}, func(e testkit.Event) {
+				if self := e.Message.(*swimactor.Message).GetMismatch().GetRecord(); self.GetId() == victim.NodeID() {
+					if honest = self; first == nil {
+						first = self
+					}
+				}
+			})
+			lie := func(change func(*swimactor.Update)) {
+				if honest == nil {
+					return
+				}
+				r := &swimactor.Record{
+					Id: honest.GetId(), Directory: honest.GetDirectory(), Name: honest.GetName(), Generation: honest.GetGeneration(),
+					Incarnation: honest.GetIncarnation() + 1000, Address: honest.GetAddress(), GossipAddress: honest.GetGossipAddress(),
+					CertificateHash: honest.GetCertificateHash(), Signature: honest.GetSignature(),
+				}
+				u := &swimactor.Update{State: uint32(membership.State_STATE_ALIVE), Record: r}
+				change(u)
+				for i := 2; i < 4; i++ {
+					w.Node(i).Deliver(liar, actors.NameSwim, gossip(u))
+				}
+			}
+			for at := 22 * time.Second; at < 30*time.Second; at += time.Second {
+				w.At(at, func() {
+					victim.Deliver(liar, actors.NameSwim, &swimactor.Message{Body: &swimactor.Message_Ping{
+						Ping: &swimactor.Ping{Seq: 1, Target: victim.NodeID(), Generation: 1}, // it answers with its record
+					}})
+				})
+				w.At(at+500*time.Millisecond, func() {
+					lie(func(u *swimactor.Update) { u.Record.Address = liar.Address() })
+					lie(func(u *swimactor.Update) {
+						u.State, u.Id, u.Generation, u.Incarnation, u.Record = uint32(membership.State_STATE_DEAD), u.Record.Id, u.Record.Generation, u.Record.Incarnation, nil
+					})
+					// An accusation makes the victim say something newer; what it said first comes once more.
+					lie(func(u *swimactor.Update) {
+						u.State, u.Id, u.Generation, u.Incarnation, u.Record = uint32(membership.State_STATE_SUSPECT), honest.Id, honest.Generation, honest.Incarnation, nil
+					})
+					lie(func(u *swimactor.Update) { u.Record = first })
+				})
+			}
 			afterwards(w)
 		},
 	}
