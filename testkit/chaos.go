@@ -38,7 +38,8 @@ type Fault struct {
 	Other  int           `json:"other,omitempty"`
 	During time.Duration `json:"during,omitempty"`
 	Arg    int           `json:"arg,omitempty"`
-	// Event is the step before which an event-triggered fault happened; 0 for one that a time triggers.
+	// Event is the step before which an event-triggered fault happened; 0 for one that a time triggers. It is made again before that
+	// step, or once At has passed.
 	Event uint64 `json:"event,omitempty"`
 }
 

@@ -77,7 +77,7 @@ func (w *World) tell(e Event) {
 // onTurn is called before each turn; it costs nothing where nobody waits for messages.
 func (w *World) onTurn(m *mailbox, message any) {
 	w.observed.onTurn(m, message)
-	if len(w.atStep) > 0 {
+	if len(w.byStep) > 0 {
 		w.injectPlanned()
 	}
 	if len(w.matches) == 0 {

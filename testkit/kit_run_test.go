@@ -330,6 +330,22 @@ func TestFaultOfAnEventIsCutDown(t *testing.T) {
 	}
 }
 
+// TestFaultOfAnEventThatNeverComes: a plan that was cut down takes another course, and the turn at which a fault was made may not come.
+func TestFaultOfAnEventThatNeverComes(t *testing.T) {
+	dir := t.TempDir()
+	b, err := json.Marshal(saved{Seed: 1, Faults: []Fault{{At: 10 * time.Second, Kind: "crash", Node: 2, During: time.Second, Event: 1 << 40}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan := filepath.Join(dir, "plan.json")
+	if err := os.WriteFile(plan, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, ok := planted(t, dir, "events", "-testkit.plan="+plan); ok || !strings.Contains(out, "the number never goes back at") {
+		t.Fatalf("the fault was not made at its time:\n%s", out)
+	}
+}
+
 func TestWhatSometimesHappensMustHappen(t *testing.T) {
 	if out, ok := planted(t, t.TempDir(), "sometimes", "-testkit.seeds=20"); ok || !strings.Contains(out, "never happened in 20 seeds: never hit") {
 		t.Fatalf("a Sometimes that never was true passes:\n%s", out)

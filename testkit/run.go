@@ -232,7 +232,7 @@ func (w *World) run() {
 // plan arms one fault, by time or by step.
 func (w *World) plan(f Fault) {
 	if f.Event > 0 {
-		w.atStep[f.Event] = append(w.atStep[f.Event], f)
+		w.byStep = append(w.byStep, f)
 		return
 	}
 	w.after(f.At, func() {
@@ -243,12 +243,20 @@ func (w *World) plan(f Fault) {
 	})
 }
 
-// injectPlanned makes the faults that an event triggered in an earlier run, at the point of the same turn.
+// injectPlanned makes the faults that an event triggered in an earlier run, at the point of the same turn. In a world that has taken another
+// course since, as one of fewer faults does, that turn may come much later or never: then when its time has passed.
 func (w *World) injectPlanned() {
-	planned := w.atStep[w.trace.steps]
-	delete(w.atStep, w.trace.steps)
+	due := func(f Fault) bool { return f.Event <= w.trace.steps || f.At < w.now }
+	if !slices.ContainsFunc(w.byStep, due) {
+		return
+	}
+	planned := w.byStep
+	w.byStep = nil
 	for _, f := range planned {
-		if !w.faultsOver {
+		switch {
+		case !due(f):
+			w.byStep = append(w.byStep, f)
+		case !w.faultsOver:
 			w.injected = append(w.injected, f)
 			w.inject(f)
 		}

@@ -73,7 +73,7 @@ type World struct {
 	clients    map[int]*Client
 	clientIDs  []int
 	injected   []Fault
-	atStep     map[uint64][]Fault
+	byStep     []Fault // planned, of events
 	eventually []eventual
 	models     []porcupine.Model
 	traffic    *traffic // nil where none was asked for
@@ -103,7 +103,7 @@ func newWorld(t testing.TB, seed uint64, s Scenario, print func(string)) *World 
 	s.setDefaults()
 	w := &World{
 		t: t, seed: seed, scenario: s, trace: newTrace(print), log: zap.NewNop(), faults: make(map[string]int), sometimes: make(map[string]bool),
-		clients: make(map[int]*Client), atStep: make(map[uint64][]Fault),
+		clients: make(map[int]*Client),
 	}
 	w.pick = w.stream("schedule")
 	w.net = newNet(w, s.Net)
