@@ -25,23 +25,29 @@ func TestAnyOrderOfStartsFormsOneCluster(t *testing.T) {
 	}
 }
 
+// waitsFor starts all nodes but one, sees that they form no cluster for a minute, and then starts that one.
+func (w *world) waitsFor(late int) {
+	w.t.Helper()
+	for i, n := range w.nodes {
+		if i != late {
+			n.start()
+		}
+	}
+	w.runFor(time.Minute)
+	for _, n := range w.nodes {
+		if n.store.id.ClusterID != "" {
+			w.t.Fatalf("%s formed a cluster without %s", n.address, w.nodes[late].address)
+		}
+	}
+	w.nodes[late].start()
+	w.runUntil("all ready", time.Minute, w.allReady)
+	w.oneCluster()
+}
+
 func TestOneNodeLateByAMinuteIsWaitedFor(t *testing.T) {
 	for late := range 3 {
 		w := newWorld(t, 3)
-		for i, n := range w.nodes {
-			if i != late {
-				n.start()
-			}
-		}
-		w.runFor(time.Minute)
-		for _, n := range w.nodes {
-			if n.store.id.ClusterID != "" {
-				t.Fatalf("%s formed a cluster without %s", n.address, w.nodes[late].address)
-			}
-		}
-		w.nodes[late].start()
-		w.runUntil("all ready", time.Minute, w.allReady)
-		w.oneCluster()
+		w.waitsFor(late)
 	}
 }
 

@@ -20,20 +20,7 @@ func TestOneNameForAll(t *testing.T) {
 			n.peers = []string{service}
 			n.names = map[string][]string{service: {"n3:1", "n1:1", "n2:1"}}
 		}
-		for i, n := range w.nodes {
-			if i != late {
-				n.start()
-			}
-		}
-		w.runFor(time.Minute)
-		for _, n := range w.nodes {
-			if n.store.id.ClusterID != "" {
-				t.Fatalf("%s formed a cluster without %s", n.address, w.nodes[late].address)
-			}
-		}
-		w.nodes[late].start()
-		w.runUntil("all ready", time.Minute, w.allReady)
-		w.oneCluster()
+		w.waitsFor(late)
 		if n := len(w.meta.GetVoters()); n != 3 {
 			t.Fatalf("%d voters", n)
 		}

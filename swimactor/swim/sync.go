@@ -87,8 +87,7 @@ func (c *Core) compareDigest(now time.Duration, from Peer, msg *Ack) {
 		return
 	}
 	c.equals = 0
-	switch {
-	case c.queue.len()+c.large.len()+len(msg.Updates) == 0 && now-c.lastSync >= c.digestPause && c.leave == nil:
+	if c.queue.len()+c.large.len()+len(msg.Updates) == 0 && now-c.lastSync >= c.digestPause && c.leave == nil {
 		c.digestPause = min(2*c.digestPause, c.cfg.SyncInterval)
 		c.startSync(now, from, false)
 	}
